@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from attrs import evolve
 
 from purekernel.analysis.findings import Finding, sort_findings
-from purekernel.analysis.libraries import Libraries
+from purekernel.analysis.libraries import LoadableLibraries
 from purekernel.analysis.modules import check_modules
 from purekernel.analysis.programs import Runs, check_programs, machine_of_root
 from purekernel.analysis.scripts import check_scripts
@@ -44,11 +44,11 @@ def _findings(subject: Subject) -> Iterator[Finding]:
         machine=machine_of_root(subject.stock_root, subject.root),
         is_64_bit=kernel is not None and is_64_bit(kernel.data),
     )
-    libraries = Libraries(system.view)
+    libraries = LoadableLibraries(system.view)
     for part in system.parts():
         # Parts with a view of their own come last, one by one.
         if part.view is not libraries.view:
-            libraries = Libraries(part.view)
+            libraries = LoadableLibraries(part.view)
         yield from check_programs(part, libraries, runs)
         yield from check_scripts(part)
         yield from check_modules(part, system.release)

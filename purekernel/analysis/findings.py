@@ -34,7 +34,7 @@ class OwnerKind(Enum):
 
 
 @frozen
-class Owner:
+class FileOwner:
     """Where a file of an image comes from.
 
     Attributes:
@@ -46,8 +46,8 @@ class Owner:
     name: str
 
 
-BASE = Owner(OwnerKind.BASE, "the base")
-BUILD = Owner(OwnerKind.BUILD, "this build")
+BASE = FileOwner(OwnerKind.BASE, "the base")
+BUILD = FileOwner(OwnerKind.BUILD, "this build")
 
 
 @frozen
@@ -100,7 +100,7 @@ class Finding:
     """
 
     code: str
-    owner: Owner
+    owner: FileOwner
     path: bytes
     message: str
     remedy: str
@@ -127,7 +127,7 @@ def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def group_findings(findings: Iterable[Finding]) -> list[str]:
     """Return a line for each code and owner: an example, how many more there are, and a remedy."""
-    groups: dict[tuple[str, Owner], list[Finding]] = {}
+    groups: dict[tuple[str, FileOwner], list[Finding]] = {}
     for finding in sort_findings(findings):
         groups.setdefault((finding.code, finding.owner), []).append(finding)
     lines = []

@@ -59,7 +59,7 @@ class FoundLibrary:
     object: ElfObject
 
 
-class Libraries:
+class LoadableLibraries:
     """The libraries that programs of a view can load.
 
     Args:

@@ -41,7 +41,7 @@ _TYPES: dict[type[Node], str] = {
 
 
 @frozen(kw_only=True)
-class Entry:
+class ListedEntry:
     """A line of a listing.
 
     Attributes:
@@ -58,7 +58,7 @@ class Entry:
 
 
 @frozen(kw_only=True)
-class Listing:
+class PlaceListing:
     """What is listed of one place.
 
     Attributes:
@@ -73,7 +73,7 @@ class Listing:
     kind: FileKind | None = None
     compression: FileKind | None = None
     is_folder: bool
-    entries: tuple[Entry, ...] = field(repr=False)
+    entries: tuple[ListedEntry, ...] = field(repr=False)
 
     def lines(self, *, is_long: bool) -> list[bytes]:
         """Return a line for each entry: its name; or if ``is_long``, as :func:`long_lines`."""
@@ -103,7 +103,7 @@ def list_places(
     is_itself: bool,
     max_unpacked: int | None,
     note: Report,
-) -> Iterator[tuple[str, Listing | PurekernelError]]:
+) -> Iterator[tuple[str, PlaceListing | PurekernelError]]:
     """Yield each address with its listing, or with the reason why there is none.
 
     Args:
@@ -125,7 +125,7 @@ def list_places(
 
 def list_place(
     places: Places, address: str, *, is_recursive: bool = False, is_itself: bool = False
-) -> Listing:
+) -> PlaceListing:
     """Return what is at an address: the entries of a folder or archive, or the node itself.
 
     Args:
@@ -141,8 +141,8 @@ def list_place(
     folder = None if is_itself else places.enter(item)
     if folder is None:
         entries = _entries(item.tree, [(item.path, os.fsencode(address))])
-        return Listing(is_folder=False, entries=tuple(entries))
-    return Listing(
+        return PlaceListing(is_folder=False, entries=tuple(entries))
+    return PlaceListing(
         kind=folder.kind,
         compression=folder.compression,
         is_folder=True,
@@ -150,7 +150,7 @@ def list_place(
     )
 
 
-def _list(folder: Folder, *, is_recursive: bool) -> Iterator[Entry]:
+def _list(folder: Folder, *, is_recursive: bool) -> Iterator[ListedEntry]:
     tree, top = folder.top.tree, folder.top.path
     if is_recursive:
         paths = [path for path, _node in tree.walk(top) if path != top]
@@ -160,14 +160,14 @@ def _list(folder: Folder, *, is_recursive: bool) -> Iterator[Entry]:
     return _entries(tree, [(path, path[skipped:]) for path in paths])
 
 
-def _entries(tree: Tree, shown: Sequence[tuple[bytes, bytes]]) -> Iterator[Entry]:
+def _entries(tree: Tree, shown: Sequence[tuple[bytes, bytes]]) -> Iterator[ListedEntry]:
     """Yield the entries for paths, each with the name to show."""
     # Finding the first name of an inode takes a walk through the whole tree.
     is_linked = any(tree.count_names(path) > 1 for path, _name in shown)
     links = tree.hard_links() if is_linked else {}
     for path, name in shown:
         first = links.get(tree.inode(path), [path])[0]
-        yield Entry(
+        yield ListedEntry(
             name=name,
             node=tree[path],
             names=tree.count_names(path),
@@ -175,7 +175,7 @@ def _entries(tree: Tree, shown: Sequence[tuple[bytes, bytes]]) -> Iterator[Entry
         )
 
 
-def long_lines(listing: Listing) -> list[bytes]:
+def long_lines(listing: PlaceListing) -> list[bytes]:
     """Return a line for each entry: mode, names, owner, group, size, time (UTC), name, target.
 
     Devices have their numbers in place of a size. A further name of a hard link ends with the
@@ -203,7 +203,7 @@ def _align(row: Sequence[str], widths: Sequence[int]) -> str:
     return " ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
 
 
-def _name(entry: Entry) -> bytes:
+def _name(entry: ListedEntry) -> bytes:
     if isinstance(entry.node, Symlink):
         return entry.name + b" -> " + entry.node.target
     return entry.name if entry.first is None else entry.name + b" link to " + entry.first

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from purekernel.analysis.findings import Finding, Owner, shown
-from purekernel.analysis.system import Part
+from purekernel.analysis.findings import FileOwner, Finding, shown
+from purekernel.analysis.system import OwnedFiles
 from purekernel.errors import PurekernelError
 from purekernel.formats.compression import unpack
 from purekernel.formats.detect import FileKind, detect
@@ -21,7 +21,7 @@ _VERMAGIC = b"\0vermagic="
 _MOST_MAGIC_BYTES = 256
 
 
-def check_modules(part: Part, release: str | None) -> Iterator[Finding]:
+def check_modules(part: OwnedFiles, release: str | None) -> Iterator[Finding]:
     """Yield a finding for each folder of modules that are for another kernel.
 
     Of the modules in the kernel's own folder, the first of each part is read, which shows for
@@ -56,7 +56,7 @@ def check_modules(part: Part, release: str | None) -> Iterator[Finding]:
             yield from _check_built(part.owner, paths[0], part.files[paths[0]], release)
 
 
-def _check_built(owner: Owner, path: bytes, node: File, release: str) -> Iterator[Finding]:
+def _check_built(owner: FileOwner, path: bytes, node: File, release: str) -> Iterator[Finding]:
     built = _built_for(path, node)
     if built is not None and built != release:
         yield Finding(

@@ -8,17 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from purekernel.analysis.findings import Finding, Owner, shown
+from purekernel.analysis.findings import FileOwner, Finding, shown
 from purekernel.analysis.libraries import (
     FoundLibrary,
-    Libraries,
+    LoadableLibraries,
     Machine,
     machine_name,
     machine_of,
     open_object,
     read_file,
 )
-from purekernel.analysis.system import Part, View
+from purekernel.analysis.system import OwnedFiles, View
 from purekernel.errors import FormatError
 from purekernel.formats.elf import ElfClass, ElfObject
 from purekernel.formats.elf.layout import EM_386, EM_X86_64
@@ -66,7 +66,7 @@ def machine_of_root(*roots: Tree) -> Machine | None:
     return None
 
 
-def check_programs(part: Part, libraries: Libraries, runs: Runs) -> Iterator[Finding]:
+def check_programs(part: OwnedFiles, libraries: LoadableLibraries, runs: Runs) -> Iterator[Finding]:
     """Yield a finding for each program or library that cannot be loaded.
 
     Args:
@@ -104,7 +104,12 @@ class _ObjectCheck:
     """Check one program or library."""
 
     def __init__(
-        self, owner: Owner, path: bytes, found: ElfObject, libraries: Libraries, runs: Runs
+        self,
+        owner: FileOwner,
+        path: bytes,
+        found: ElfObject,
+        libraries: LoadableLibraries,
+        runs: Runs,
     ) -> None:
         self._owner = owner
         self._path = path

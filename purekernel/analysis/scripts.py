@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from purekernel.analysis.findings import Finding, shown
-from purekernel.analysis.system import Part, View
+from purekernel.analysis.system import OwnedFiles, View
 from purekernel.errors import FormatError
 from purekernel.records import frozen
 from purekernel.rootfs.extensions import EXECUTABLE
@@ -78,7 +78,7 @@ def read_interpreter(start: bytes) -> Interpreter | None:
     return Interpreter(path=path)
 
 
-def check_scripts(part: Part) -> Iterator[Finding]:
+def check_scripts(part: OwnedFiles) -> Iterator[Finding]:
     """Yield a finding for each executable script whose interpreter is missing.
 
     Args:

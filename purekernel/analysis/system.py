@@ -14,7 +14,7 @@ from functools import cached_property
 
 from attrs import field
 
-from purekernel.analysis.findings import BASE, BUILD, Finding, Owner, OwnerKind, shown
+from purekernel.analysis.findings import BASE, BUILD, FileOwner, Finding, OwnerKind, shown
 from purekernel.errors import FormatError, TreeError
 from purekernel.formats.bzimage import kernel_release
 from purekernel.formats.squashfs import open_squashfs
@@ -60,7 +60,7 @@ class Subject:
     tce: Tree = field(factory=Tree)
     stock_root: Tree = field(factory=Tree)
     stock_disc: Tree = field(factory=Tree)
-    origins: Sequence[tuple[Owner, Tree]] = ()
+    origins: Sequence[tuple[FileOwner, Tree]] = ()
     kernel: Input | None = None
     words: Sequence[str] = ()
     limits: Limits = DEFAULT_LIMITS
@@ -132,7 +132,7 @@ class View:
 
 
 @frozen(kw_only=True, eq=False)
-class Part:
+class OwnedFiles:
     """New files of one owner, and what they see.
 
     Attributes:
@@ -141,7 +141,7 @@ class Part:
         view: what is there when they are used.
     """
 
-    owner: Owner
+    owner: FileOwner
     files: dict[bytes, File]
     view: View
 
@@ -184,7 +184,7 @@ class System:
         self._loaded = self._load()
         self.view = View([subject.root, *(extension.tree for extension in self._loaded.values())])
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[OwnedFiles]:
         """Yield all new files: of the root file system by owner, then of each extension."""
         yield from self._root_parts()
         for extension in self._loaded.values():
@@ -195,7 +195,7 @@ class System:
                 if not extension.is_stock and extension.name not in self._loaded:
                     yield self._part(extension, self._view_of(extension, shelf))
 
-    def _part(self, extension: StoredExtension, view: View) -> Part:
+    def _part(self, extension: StoredExtension, view: View) -> OwnedFiles:
         root = self.subject.root
         # tce-load does not replace what is there.
         files = {
@@ -203,18 +203,20 @@ class System:
             for path, node in extension.tree.walk()
             if isinstance(node, File) and path not in root
         }
-        return Part(owner=Owner(OwnerKind.EXTENSION, extension.name), files=files, view=view)
+        return OwnedFiles(
+            owner=FileOwner(OwnerKind.EXTENSION, extension.name), files=files, view=view
+        )
 
-    def _root_parts(self) -> Iterator[Part]:
+    def _root_parts(self) -> Iterator[OwnedFiles]:
         stock = self.subject.stock_root
-        files: dict[Owner, dict[bytes, File]] = {}
+        files: dict[FileOwner, dict[bytes, File]] = {}
         for path, node in self.subject.root.walk():
             if isinstance(node, File) and not _is_same(stock.get(path), node):
                 files.setdefault(self._owner(path), {})[path] = node
         for owner, owned in files.items():
-            yield Part(owner=owner, files=owned, view=self.view)
+            yield OwnedFiles(owner=owner, files=owned, view=self.view)
 
-    def _owner(self, path: bytes) -> Owner:
+    def _owner(self, path: bytes) -> FileOwner:
         for owner, tree in reversed(self.subject.origins):
             if path in tree:
                 return BUILD if owner == BASE else owner
@@ -256,7 +258,7 @@ class System:
                 self.faults.append(
                     Finding(
                         code="PK110",
-                        owner=Owner(OwnerKind.EXTENSION, file_name),
+                        owner=FileOwner(OwnerKind.EXTENSION, file_name),
                         path=path,
                         message=f"{shown(path)} cannot be read: {error}",
                         remedy="use another copy of the extension",

@@ -22,7 +22,7 @@ from purekernel.cli.terminal import choose_progress, megabytes
 from purekernel.fetch.urls import redact
 from purekernel.formats import extension_info
 from purekernel.plan.fetch_plan import open_plan_context
-from purekernel.plan.lookup import Description, ExtensionLookup, Found
+from purekernel.plan.lookup import Description, ExtensionLookup, FoundExtension
 from purekernel.recipe.request import COMMAND_LINE, ask_about
 
 # How many names a line of a description has. The library of a desktop has hundreds of dependents.
@@ -155,7 +155,7 @@ def _look_up(printer: Printer, options: dict[str, Any], ask: Callable[[Extension
     return answer
 
 
-def _found_lines(found: Found) -> Iterator[str]:
+def _found_lines(found: FoundExtension) -> Iterator[str]:
     """Yield a line for each file that was found in an extension, or one without files."""
     if found.files:
         yield from (f"{found.name:<{NAME_COLUMN}}  {path}" for path in found.files)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from purekernel.host.write import Output
     from purekernel.plan import Plan
     from purekernel.plan.fetch_plan import Gathered
-    from purekernel.plan.lookup import Description, Found, FoundDependents
+    from purekernel.plan.lookup import Description, FoundDependents, FoundExtension
     from purekernel.remaster.image import Image
     from purekernel.repos.tinycore import ExtensionGraph
 
@@ -152,7 +152,7 @@ def describe_dependents(found: FoundDependents) -> dict[str, object]:
     }
 
 
-def describe_found(found: Found) -> dict[str, object]:
+def describe_found(found: FoundExtension) -> dict[str, object]:
     """Return the JSON of an extension that a search found."""
     return {
         "name": found.name,

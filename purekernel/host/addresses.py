@@ -23,7 +23,7 @@ _DRIVE = re.compile(r"(?:[\\/]{2}[?.][\\/])?[A-Za-z]:")
 
 
 @frozen(kw_only=True)
-class Address:
+class HostAddress:
     """An address whose file was found.
 
     Attributes:
@@ -53,7 +53,7 @@ def split_address(text: str, *, windows: bool = ON_WINDOWS) -> Iterator[tuple[st
         end = text.rfind(SEPARATOR, 0, end)
 
 
-def find_on_host(text: str, *, windows: bool = ON_WINDOWS) -> Address:
+def find_on_host(text: str, *, windows: bool = ON_WINDOWS) -> HostAddress:
     """Return the longest path at the start of ``text`` that exists on this host, and the rest.
 
     Args:
@@ -76,7 +76,7 @@ def find_on_host(text: str, *, windows: bool = ON_WINDOWS) -> Address:
         shortest = host
         if exists(Path(host)):
             inner = None if rest is None else image_name(rest, windows=windows)
-            return Address(host=Path(host), inner=inner)
+            return HostAddress(host=Path(host), inner=inner)
     raise _missing(Path(shortest))
 
 

@@ -69,7 +69,7 @@ class FoundDependents:
 
 
 @frozen(kw_only=True)
-class Found:
+class FoundExtension:
     """An extension that a search found.
 
     Attributes:
@@ -94,7 +94,7 @@ class Search:
         error: the error to report if nothing was found.
     """
 
-    found: tuple[Found, ...]
+    found: tuple[FoundExtension, ...]
     error: NotFoundError | None
 
 
@@ -239,7 +239,7 @@ class ExtensionLookup:
         for name in names:
             one = catalog.extensions.get(name)
             found.append(
-                Found(
+                FoundExtension(
                     name=name,
                     size_bytes=None if one is None else one.size_bytes,
                     text="" if one is None else one.text,

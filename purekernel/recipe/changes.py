@@ -151,7 +151,7 @@ class FileChange(Placed):
 
 
 @frozen(kw_only=True)
-class Edit(Placed):
+class EditChange(Placed):
     """A change to the text of files."""
 
     paths: tuple[Named, ...] = field(
@@ -351,7 +351,7 @@ class AttributeChange(Placed):
 OPERATIONS = ("append", "prepend", "find", "regex", "set")
 
 
-def operation_of(edit: Edit) -> str:
+def operation_of(edit: EditChange) -> str:
     """Return the key that says what ``edit`` does."""
     return next(key for key in OPERATIONS if getattr(edit, key) not in (None, ()))
 

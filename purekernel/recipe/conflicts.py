@@ -7,7 +7,7 @@ from typing import Any
 
 from purekernel.errors import PathError, PurekernelError, RecipeError, UsageError
 from purekernel.host.read import exists
-from purekernel.recipe.changes import AttributeChange, Edit, FileChange, LinkChange
+from purekernel.recipe.changes import AttributeChange, EditChange, FileChange, LinkChange
 from purekernel.recipe.keys import Placed
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.system import written_files
@@ -74,7 +74,7 @@ def _attempt(place: str, parse: Callable[..., Any], *arguments: Any) -> Iterator
         yield error.within(place)
 
 
-def _edit_faults(edit: Edit) -> Iterator[PurekernelError]:
+def _edit_faults(edit: EditChange) -> Iterator[PurekernelError]:
     expression = None
     if edit.regex is not None:
         try:
@@ -175,7 +175,7 @@ class _Contradictions:
                 )
                 return
 
-    def _changes_removed(self, change: Edit | AttributeChange) -> Iterator[PurekernelError]:
+    def _changes_removed(self, change: EditChange | AttributeChange) -> Iterator[PurekernelError]:
         for path in change.paths:
             parsed = None if is_wild(path.name.encode()) else _or_none(path.name)
             if parsed is None or parsed in self._made:

@@ -24,7 +24,7 @@ from purekernel.formats.tinycore import EDITIONS, arch_of
 from purekernel.recipe.changes import (
     OPERATIONS,
     AttributeChange,
-    Edit,
+    EditChange,
     FileChange,
     LinkChange,
     Removal,
@@ -1366,14 +1366,14 @@ class Recipe(Placed):
             one_of=("text", "source"),
         ),
     )
-    edits: tuple[Edit, ...] = field(
+    edits: tuple[EditChange, ...] = field(
         default=(),
         converter=tuple,
         metadata=table(
             "edit",
             "Edits",
             "Changes to the text of files. find and regex need replace.",
-            Edit,
+            EditChange,
             repeated=True,
             item_title="Edit",
             one_of=OPERATIONS,

@@ -25,7 +25,7 @@ from purekernel.host.read import load_file
 from purekernel.input import Limits
 from purekernel.recipe.changes import (
     AttributeChange,
-    Edit,
+    EditChange,
     FileChange,
     LinkChange,
     Removal,
@@ -36,7 +36,7 @@ from purekernel.recipe.model import Recipe
 from purekernel.rootfs.attributes import Owners, parse_mode
 from purekernel.rootfs.changes import (
     Existing,
-    Owner,
+    OwnerChange,
     add_link,
     farm_links,
     find_files,
@@ -178,8 +178,8 @@ class _Changes:
         with inside(file.place("source")):
             return load_file(self._folder / file.source, limits=self._limits)
 
-    def _editing(self, tree: Tree) -> Callable[[Edit], None]:
-        def apply(edit: Edit) -> None:
+    def _editing(self, tree: Tree) -> Callable[[EditChange], None]:
+        def apply(edit: EditChange) -> None:
             key = operation_of(edit)
             replacing = Replacing(edit.count or 1, optional=edit.missing is not None)
             if edit.every:
@@ -260,7 +260,7 @@ class _Changes:
         return apply
 
 
-def _operation(edit: Edit, replacing: Replacing) -> _TextEdit:
+def _operation(edit: EditChange, replacing: Replacing) -> _TextEdit:
     """Return the function from text to text that an edit describes."""
     new = edit.replace or ""
     if edit.append is not None:
@@ -289,7 +289,7 @@ def _operation(edit: Edit, replacing: Replacing) -> _TextEdit:
     return set_all
 
 
-def _owner(owners: Owners, change: FileChange | AttributeChange) -> Owner:
+def _owner(owners: Owners, change: FileChange | AttributeChange) -> OwnerChange:
     if change.owner is None:
         return None, None
     with inside(change.place("owner")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from purekernel.analysis.check import check_image
-from purekernel.analysis.findings import BASE, Finding, Owner, OwnerKind, Severity
+from purekernel.analysis.findings import BASE, FileOwner, Finding, OwnerKind, Severity
 from purekernel.analysis.system import Subject
 from purekernel.errors import FindingError, raise_all
 from purekernel.input import Input, Limits
@@ -55,16 +55,18 @@ def find_findings(
     return findings, notes
 
 
-def _origins(composition: Composition, stock: Tree) -> list[tuple[Owner, Tree]]:
+def _origins(composition: Composition, stock: Tree) -> list[tuple[FileOwner, Tree]]:
     """Return the owners of files with their files, from the least important on."""
-    extensions = [(Owner(OwnerKind.EXTENSION, name), tree) for name, tree in composition.extensions]
+    extensions = [
+        (FileOwner(OwnerKind.EXTENSION, name), tree) for name, tree in composition.extensions
+    ]
     layers = composition.layers[composition.made_layers :]
     return [
         (BASE, stock),
-        *((Owner(OwnerKind.OVERLAY, part.source), part.tree) for part in composition.parts),
+        *((FileOwner(OwnerKind.OVERLAY, part.source), part.tree) for part in composition.parts),
         # Of several extensions, the first one's file is in the image.
         *reversed(extensions),
-        *((Owner(OwnerKind.OVERLAY, layer.source), layer.tree) for layer in layers),
+        *((FileOwner(OwnerKind.OVERLAY, layer.source), layer.tree) for layer in layers),
     ]
 
 

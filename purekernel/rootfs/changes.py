@@ -39,7 +39,7 @@ from purekernel.tree.path import join, name, parent
 Owned = Callable[[bytes, Node], Metadata]
 """Returns the metadata of a new node; see :func:`purekernel.rootfs.ownership.owners_of`."""
 
-Owner = tuple[int | None, int | None]
+OwnerChange = tuple[int | None, int | None]
 """A uid and a gid; ``None`` for one that stays as it is."""
 
 
@@ -145,7 +145,7 @@ def write_file(
     content: Buffer,
     *,
     mode: Mode | None,
-    owner: Owner,
+    owner: OwnerChange,
     mtime: int,
     owned: Owned,
 ) -> None:
@@ -233,7 +233,7 @@ def _hard_target(tree: Tree, raw: bytes) -> bytes:
 
 
 def set_attributes(
-    tree: Tree, path: bytes, *, mode: Mode | None, folder_mode: Mode | None, owner: Owner
+    tree: Tree, path: bytes, *, mode: Mode | None, folder_mode: Mode | None, owner: OwnerChange
 ) -> bool:
     """Set mode and owner of ``path``; a symbolic link has no mode, and is not followed.
 
@@ -280,7 +280,7 @@ def _make_place(tree: Tree, path: str, mtime: int, owned: Owned) -> bytes:
     return join(make_parents(tree, wanted, metadata), name(wanted))
 
 
-def _changed(metadata: Metadata, mode: int, owner: Owner) -> Metadata:
+def _changed(metadata: Metadata, mode: int, owner: OwnerChange) -> Metadata:
     """Return ``metadata`` with another mode, and the uid and gid that ``owner`` gives."""
     uid = metadata.uid if owner[0] is None else owner[0]
     gid = metadata.gid if owner[1] is None else owner[1]

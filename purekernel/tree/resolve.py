@@ -20,7 +20,7 @@ MAX_LINKS = 40
 MAX_STEPS = 1000
 
 
-class Names(Protocol):
+class NodeLookup(Protocol):
     """Names with their nodes: a tree, or several laid over one another."""
 
     def get(self, path: bytes) -> Node | None:
@@ -28,7 +28,7 @@ class Names(Protocol):
         ...
 
 
-def resolve(tree: Names, path: bytes, *, follow_last: bool = True) -> bytes:
+def resolve(tree: NodeLookup, path: bytes, *, follow_last: bool = True) -> bytes:
     """Return ``path`` with all symbolic links resolved.
 
     Absolute targets start at the root of the tree, and ``..`` at the root stays there, so no

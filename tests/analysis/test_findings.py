@@ -10,8 +10,8 @@ from purekernel.analysis.check import check_image
 from purekernel.analysis.findings import (
     BASE,
     RULES,
+    FileOwner,
     Finding,
-    Owner,
     OwnerKind,
     Severity,
     group_findings,
@@ -20,10 +20,10 @@ from purekernel.analysis.findings import (
 from tests.analysis.images import image, program, tree_of
 from tests.docs.pages import read_page
 
-HTOP = Owner(OwnerKind.EXTENSION, "htop.tcz")
+HTOP = FileOwner(OwnerKind.EXTENSION, "htop.tcz")
 
 
-def finding(code: str, owner: Owner, path: bytes) -> Finding:
+def finding(code: str, owner: FileOwner, path: bytes) -> Finding:
     return Finding(code=code, owner=owner, path=path, message=f"{code} of {path!r}", remedy="mend")
 
 
@@ -39,7 +39,7 @@ def test_lines_have_one_example_for_each_code_and_owner() -> None:
         finding("PK103", HTOP, b"b"),
         finding("PK103", HTOP, b"a"),
         finding("PK103", HTOP, b"c"),
-        finding("PK302", Owner(OwnerKind.OVERLAY, "site/"), b"z"),
+        finding("PK302", FileOwner(OwnerKind.OVERLAY, "site/"), b"z"),
     ]
     assert group_findings(findings) == [
         "PK103 error: htop.tcz: PK103 of b'a' (and 2 more): mend",
@@ -92,4 +92,4 @@ def test_each_code_has_a_row_in_the_page_and_a_test() -> None:
 
 def test_owner_of_an_extension_is_its_file_name() -> None:
     (found,) = check_image(image(builtin={"x.tcz": tree_of({"bin/x": program(b"libx.so.1")})}))
-    assert found.owner == Owner(OwnerKind.EXTENSION, "x.tcz")
+    assert found.owner == FileOwner(OwnerKind.EXTENSION, "x.tcz")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from purekernel.analysis.listing import (
-    Entry,
-    Listing,
+    ListedEntry,
+    PlaceListing,
     entry_json,
     format_time,
     list_place,
@@ -88,7 +88,7 @@ def test_folder_itself_is_one_line(place: str) -> None:
 
 
 def test_listing_without_entries_has_no_lines() -> None:
-    listing = Listing(is_folder=True, entries=())
+    listing = PlaceListing(is_folder=True, entries=())
     assert (listing.lines(is_long=False), listing.lines(is_long=True)) == ([], [])
 
 
@@ -133,8 +133,8 @@ def test_time_is_shown_in_utc_or_in_seconds(seconds: int, shown: str) -> None:
 
 
 def test_name_of_an_entry_is_shown_as_it_is() -> None:
-    entry = Entry(name=b"a\n\xff", node=File(metadata=meta(0o644), content=b""))
-    listing = Listing(is_folder=True, entries=(entry,))
+    entry = ListedEntry(name=b"a\n\xff", node=File(metadata=meta(0o644), content=b""))
+    listing = PlaceListing(is_folder=True, entries=(entry,))
     assert listing.lines(is_long=False) == [b"a\n\xff"]
     assert listing.lines(is_long=True)[0].endswith(b" a\n\xff")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from purekernel.analysis.listing import Listing, list_place
+from purekernel.analysis.listing import PlaceListing, list_place
 from purekernel.analysis.open import Places
 from purekernel.input import Limits
 from tests import shared
@@ -53,7 +53,7 @@ def rows(lines: list[bytes], pattern: re.Pattern[bytes]) -> Rows:
     return found
 
 
-def ours(place: str | Path) -> tuple[Listing, Rows]:
+def ours(place: str | Path) -> tuple[PlaceListing, Rows]:
     listing = list_place(Places(Limits()), str(place), is_recursive=True)
     return listing, rows(listing.lines(is_long=True), _OURS)
 

@@ -8,7 +8,13 @@ import pytest
 
 from purekernel.errors import CombinedError
 from purekernel.razor.conventions import refuse_unbundled
-from purekernel.recipe.changes import MAX_EXPRESSION, Edit, FileChange, Removal, describe_changes
+from purekernel.recipe.changes import (
+    MAX_EXPRESSION,
+    EditChange,
+    FileChange,
+    Removal,
+    describe_changes,
+)
 from purekernel.recipe.conflicts import change_faults
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.read import parse_recipe
@@ -133,7 +139,7 @@ def test_recipe_of_the_library_is_checked_too() -> None:
     recipe = Recipe(
         removals=[Removal(paths=["a"])],
         files=[FileChange(path="a", text=""), FileChange(path="../b", text="", mode="9")],
-        edits=[Edit(paths=["b"], regex="*", replace="")],
+        edits=[EditChange(paths=["b"], regex="*", replace="")],
     )
     assert [fault.message for fault in change_faults(recipe)] == [
         "the regular expression '*' has nothing to repeat before '*' at character 1",

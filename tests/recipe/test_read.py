@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from purekernel.errors import CombinedError, InputError, RecipeError
 from purekernel.formats.iso import VolumeFields
-from purekernel.recipe.changes import AttributeChange, Edit, FileChange, LinkChange, Removal
+from purekernel.recipe.changes import AttributeChange, EditChange, FileChange, LinkChange, Removal
 from purekernel.recipe.flavour import Flavour, InitrdLayout
 from purekernel.recipe.iso_files import IsoFile
 from purekernel.recipe.keys import override
@@ -564,7 +564,7 @@ NOTHING = Recipe(
     iso_files=(IsoFile(path=""),),
     removals=(Removal(paths=()),),
     files=(FileChange(path=""),),
-    edits=(Edit(paths=()),),
+    edits=(EditChange(paths=()),),
     links=(LinkChange(target=""),),
     attributes=(AttributeChange(paths=()),),
     accounts=(Account(name=""),),

@@ -19,7 +19,7 @@ from purekernel.errors import (
 )
 from purekernel.formats.detect import FileKind, detect
 from purekernel.input import DEFAULT_LIMITS
-from purekernel.recipe.changes import Edit
+from purekernel.recipe.changes import EditChange
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.read import parse_recipe
 from purekernel.remaster.changes import MOST_ERRORS, change_passes
@@ -528,7 +528,7 @@ def test_appended_text_is_at_the_end_of_the_old() -> None:
 
     @given(st.binary(max_size=60) | st.just(b"a\0"), st.text("ab\né", min_size=1, max_size=9))
     def append(old: bytes, lines: str) -> None:
-        recipe = Recipe(edits=(Edit(paths=["x"], append=lines),))
+        recipe = Recipe(edits=(EditChange(paths=["x"], append=lines),))
         new = b""
         with suppress(TreeError):
             new = run(recipe, make_tree({"x": file(old)})).read("x")

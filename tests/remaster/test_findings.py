@@ -11,7 +11,7 @@ import pytest
 from fixtures.core_iso import make_core_iso
 from fixtures.repository import make_repository
 from purekernel import Context, Image, Outputs, Recipe, build, load_recipe
-from purekernel.analysis.findings import BUILD, Owner, OwnerKind
+from purekernel.analysis.findings import BUILD, FileOwner, OwnerKind
 from purekernel.cli import main
 from purekernel.errors import CombinedError, FindingError
 from purekernel.formats.tar import build_tar
@@ -24,7 +24,12 @@ iso = "core.iso"
 [mirrors]
 extensions = ["tcz"]
 """
-USER = tree_of({"usr/local/bin/user": program(b"libx.so.1", b"libc.so.6")})
+USER = tree_of(
+    {
+        "usr/local/bin/user": program(b"libx.so.1", b"libc.so.6"),
+        "usr/local/share/user": b"text",
+    }
+)
 LIB = tree_of({"usr/local/lib/libx.so.1": library(b"libx.so.1")})
 SCRIPT = b"#!/usr/bin/python3\n"
 
@@ -58,12 +63,12 @@ def make(here: Path, more: str) -> Image:
     return build(recipe(here, more), context, Outputs(effort=None))
 
 
-def rows(image: Image) -> list[tuple[str, Owner, bytes, str]]:
+def rows(image: Image) -> list[tuple[str, FileOwner, bytes, str]]:
     return [(each.code, each.owner, each.path, each.subject) for each in image.findings]
 
 
-def of(name: str) -> Owner:
-    return Owner(OwnerKind.EXTENSION, name)
+def of(name: str) -> FileOwner:
+    return FileOwner(OwnerKind.EXTENSION, name)
 
 
 def test_owner_is_the_extension_or_the_overlay(here: Path) -> None:
@@ -71,8 +76,8 @@ def test_owner_is_the_extension_or_the_overlay(here: Path) -> None:
     more = '[extensions]\nbuiltin = ["user"]\n[[overlay]]\npath = "site.tar"\n'
     assert rows(make(here, more)) == [
         ("PK102", of("user.tcz"), b"usr/local/bin/user", "libx.so.1"),
-        ("PK301", Owner(OwnerKind.OVERLAY, overlay), b"opt/bootlocal.sh", "/usr/bin/python3"),
-        ("PK302", Owner(OwnerKind.OVERLAY, overlay), b"usr/share/x", "/none"),
+        ("PK301", FileOwner(OwnerKind.OVERLAY, overlay), b"opt/bootlocal.sh", "/usr/bin/python3"),
+        ("PK302", FileOwner(OwnerKind.OVERLAY, overlay), b"usr/share/x", "/none"),
     ]
 
 
@@ -83,6 +88,10 @@ def test_owner_is_the_extension_or_the_overlay(here: Path) -> None:
         '[extensions]\nmerged = ["user"]\n',
         '[extensions]\nmirror = ["user", "lib"]\n',
         '[[cut]]\nextension = "user"\nfiles = ["usr/local/bin/user"]\n',
+        (
+            '[[cut]]\nextension = "user"\nfiles = ["usr/local/bin/user"]\n'
+            '[[cut]]\nextension = "user"\nfiles = ["usr/local/share/user"]\n'
+        ),
     ],
 )
 def test_each_way_to_add_an_extension_is_checked(here: Path, more: str) -> None:
