@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from purekernel.host.write import Output
     from purekernel.progress import Progress
     from purekernel.razor.bundle import Bundle, load_bundle, sample_bundle
+    from purekernel.recipe.additions import OverlayChoice
+    from purekernel.recipe.boot import BootChanges
     from purekernel.recipe.context import Context
     from purekernel.recipe.flavour import Emit, Flavour, Generation
-    from purekernel.recipe.model import BootChanges, OverlayChoice, Recipe
+    from purekernel.recipe.model import Recipe
     from purekernel.recipe.outputs import Modules, Outputs
     from purekernel.recipe.read import load_recipe
     from purekernel.remaster.build import build
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 # Names are imported on first use: 'purekernel --help' needs none of them, and importing their
 # modules takes about 150 ms.
 _HOMES = {
-    "BootChanges": "purekernel.recipe.model",
+    "BootChanges": "purekernel.recipe.boot",
     "Bundle": "purekernel.razor.bundle",
     "Context": "purekernel.recipe.context",
     "Effort": "purekernel.encode.encoders",
@@ -47,7 +49,7 @@ _HOMES = {
     "Modules": "purekernel.recipe.outputs",
     "Output": "purekernel.host.write",
     "Outputs": "purekernel.recipe.outputs",
-    "OverlayChoice": "purekernel.recipe.model",
+    "OverlayChoice": "purekernel.recipe.additions",
     "Places": "purekernel.analysis.open",
     "Progress": "purekernel.progress",
     "PurekernelError": "purekernel.errors",

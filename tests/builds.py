@@ -29,7 +29,7 @@ from purekernel.encode.cache import Cache
 from purekernel.formats.initramfs import Compression
 from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.progress import Progress, Silent
-from purekernel.recipe.model import IsoChoice
+from purekernel.recipe.iso_files import IsoChoice
 from purekernel.recipe.request import Request, bundle_changes, join_request
 from purekernel.records import frozen
 

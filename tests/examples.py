@@ -26,7 +26,8 @@ from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.squashfs import build_squashfs
 from purekernel.formats.squashfs.codecs import GZIP, Codec
 from purekernel.input import Input
-from purekernel.recipe.model import Mirrors, Recipe
+from purekernel.recipe.base import Mirrors
+from purekernel.recipe.model import Recipe
 from purekernel.tree import Directory, File, Node, Symlink, Tree
 from tests import shared
 from tests.executors import AtOnce

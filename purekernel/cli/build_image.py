@@ -25,8 +25,9 @@ from purekernel.errors import OutputError, UsageError
 from purekernel.formats.initramfs import Compression
 from purekernel.input import limits_of
 from purekernel.razor.bundle import Bundle, load_bundle, sample_bundle
+from purekernel.recipe.boot import BootChanges
 from purekernel.recipe.context import Context
-from purekernel.recipe.model import BootChanges, Recipe
+from purekernel.recipe.model import Recipe
 from purekernel.recipe.outputs import Modules, Outputs
 from purekernel.recipe.request import Request, bundle_changes
 from purekernel.remaster.build import build

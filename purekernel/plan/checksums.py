@@ -8,7 +8,7 @@ from purekernel.errors import ChecksumError, PurekernelError, RecipeError
 from purekernel.fetch.model import Download
 from purekernel.formats.tinycore import DEB
 from purekernel.plan.plan import ExtensionPlan, GemPlan, PlanContext
-from purekernel.recipe.model import Checksum
+from purekernel.recipe.additions import Checksum
 from purekernel.repos.tinycore import Extension, resolve_kernel
 
 GEM = ".gem"

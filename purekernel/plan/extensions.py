@@ -21,9 +21,10 @@ from purekernel.plan.locked import FirstOf, KnownExtensions, LockedExtensions
 from purekernel.plan.placing import place_extensions
 from purekernel.plan.plan import ExtensionPlan, PackagePlan, PlanContext, is_package, package_name
 from purekernel.recipe import defaults
+from purekernel.recipe.additions import Cut
 from purekernel.recipe.conventions import Conventions
 from purekernel.recipe.flavour import Flavour
-from purekernel.recipe.model import Cut, Named
+from purekernel.recipe.keys import Named
 from purekernel.repos.tinycore import (
     KERNEL,
     Extension,

@@ -14,9 +14,9 @@ from purekernel.formats.tinycore import parse_md5
 from purekernel.input import Input
 from purekernel.plan.locked import pinned
 from purekernel.plan.plan import PlanContext, PlannedFile
+from purekernel.recipe.additions import OverlayChoice
 from purekernel.recipe.conventions import Conventions
 from purekernel.recipe.iso_files import IsoFile, iso_file_role
-from purekernel.recipe.model import OverlayChoice
 from purekernel.recipe.overlays import overlay_role
 from purekernel.repos.tinycore import MD5
 

@@ -28,7 +28,7 @@ from purekernel.plan.lock import Lock, PinnedPackage
 from purekernel.plan.locked import not_locked, pinned
 from purekernel.plan.plan import PackagePlan, PlanContext, is_package, package_name
 from purekernel.recipe import defaults
-from purekernel.recipe.model import Named
+from purekernel.recipe.keys import Named
 from purekernel.repos.debian import (
     DebianArchive,
     ListedPackage,

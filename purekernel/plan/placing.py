@@ -10,7 +10,7 @@ from attrs import evolve
 from purekernel.errors import PurekernelError, RecipeError
 from purekernel.formats.tinycore import TCZ
 from purekernel.plan.plan import ExtensionPlan, PackagePlan
-from purekernel.recipe.model import Named
+from purekernel.recipe.keys import Named
 from purekernel.repos.tinycore import resolve_kernel
 from purekernel.repos.tinycore.placement import CDE, OPTIONAL
 from purekernel.similar import find_similar

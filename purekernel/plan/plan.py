@@ -30,9 +30,11 @@ from purekernel.formats.tinycore import DEB, EDITIONS
 from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.plan.lock import LOCK_NAME, Lock
 from purekernel.recipe import defaults
+from purekernel.recipe.additions import Cut, GemLayout
 from purekernel.recipe.conventions import Conventions
 from purekernel.recipe.flavour import Flavour
-from purekernel.recipe.model import Cut, GemLayout, Named, Recipe
+from purekernel.recipe.keys import Named
+from purekernel.recipe.model import Recipe
 from purekernel.records import frozen
 from purekernel.repos.tinycore import (
     DEPENDENCIES,

@@ -18,7 +18,7 @@ from purekernel.plan.files import plan_file
 from purekernel.plan.plan import PROJECT, PlanContext, PlannedFile
 from purekernel.razor.conventions import RazorConventions
 from purekernel.razor.project import is_project_name, parse_project
-from purekernel.recipe.model import Razor
+from purekernel.recipe.razor import Razor
 from purekernel.records import frozen
 
 # The largest release of the project unpacks to a few hundred KB.

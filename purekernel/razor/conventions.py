@@ -37,6 +37,8 @@ from purekernel.razor.project import (
     Project,
 )
 from purekernel.recipe import defaults
+from purekernel.recipe.accounts import Account
+from purekernel.recipe.additions import Cut, GemLayout
 from purekernel.recipe.composition import Composition, Identity, check_version
 from purekernel.recipe.conventions import (
     BASE,
@@ -47,8 +49,9 @@ from purekernel.recipe.conventions import (
     without_passwords,
 )
 from purekernel.recipe.flavour import SCRIPTS, Flavour, Generation
+from purekernel.recipe.keys import Named
 from purekernel.recipe.lists import parse_extension_list, parse_path_list
-from purekernel.recipe.model import Account, Cut, GemLayout, Named, Recipe
+from purekernel.recipe.model import Recipe
 from purekernel.recipe.system import find_settings
 from purekernel.records import frozen
 from purekernel.rootfs.overlay import OverlayTree

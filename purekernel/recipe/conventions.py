@@ -14,10 +14,13 @@ from attrs import evolve
 from purekernel.errors import PurekernelError, UsageError, raise_all
 from purekernel.formats.core_iso import Base
 from purekernel.input import Limits
+from purekernel.recipe.accounts import Account
+from purekernel.recipe.additions import Cut, GemLayout
 from purekernel.recipe.composition import Composition, Identity, check_version, remaster_identity
 from purekernel.recipe.defaults import REMASTER_NAME, USER
 from purekernel.recipe.flavour import Flavour, Generation
-from purekernel.recipe.model import Account, Cut, GemLayout, Named, Recipe
+from purekernel.recipe.keys import Named
+from purekernel.recipe.model import Recipe
 from purekernel.records import frozen
 from purekernel.rootfs.overlay import OverlayTree
 from purekernel.rootfs.ownership import own_as_root

@@ -9,12 +9,12 @@ from pathlib import Path
 from attrs import field
 
 from purekernel.errors import ChecksumError, InputError, PurekernelError, RecipeError, inside
-from purekernel.fetch.urls import redact, tell_apart
+from purekernel.fetch.urls import tell_apart
 from purekernel.formats.iso.names import joliet_names
 from purekernel.host.read import is_file, load_file
 from purekernel.input import Buffer, Limits
-from purekernel.recipe.keys import Placed, key
-from purekernel.recipe.kinds import FLAG, PATH, SHA256, Text
+from purekernel.recipe.keys import Placed, key, show_place
+from purekernel.recipe.kinds import FLAG, LONG_FIELD, PATH, SHA256, SHORT_FIELD, Text
 from purekernel.records import frozen
 from purekernel.tree.path import NAME_MAX_BYTES, ancestors, display
 
@@ -25,8 +25,61 @@ FindFile = Callable[[str], tuple[str, bytes] | None]
 """Returns name and content of the fetched file with a role, or ``None``."""
 
 
-def _shown(url: str | None) -> str:
-    return repr(None if url is None else redact(url))
+VOLUME_FIELDS = {
+    "volume_id": "volume_id",
+    "application": "application_id",
+    "system": "system_id",
+    "publisher": "publisher_id",
+    "preparer": "preparer_id",
+}
+"""The fields in :mod:`purekernel.formats.iso` for the attributes of :class:`IsoChoice`."""
+
+
+@frozen(kw_only=True)
+class IsoChoice(Placed):
+    """Options for the ISO."""
+
+    volume_id: str | None = field(
+        default=None,
+        metadata=key(
+            "Volume id", "Name of the disc, as operating systems show it.", SHORT_FIELD, "MY CORE"
+        ),
+    )
+    application: str | None = field(
+        default=None, metadata=key("Application", "Application field.", LONG_FIELD, "My Core")
+    )
+    system: str | None = field(
+        default=None, metadata=key("System", "System field.", SHORT_FIELD, "LINUX", default="LINUX")
+    )
+    publisher: str | None = field(
+        default=None, metadata=key("Publisher", "Publisher field.", LONG_FIELD, "EXAMPLE LTD")
+    )
+    preparer: str | None = field(
+        default=None,
+        metadata=key(
+            "Preparer",
+            "Preparer field. The default contains no user, host or date.",
+            LONG_FIELD,
+            "EXAMPLE LTD",
+            default="purekernel",
+        ),
+    )
+    keep_files: bool | None = field(
+        default=None,
+        metadata=key(
+            "Keep files",
+            "Whether to keep the base ISO's files outside boot/. If not given, they are kept, "
+            "except with [razor] from an ISO without cde/.",
+            FLAG,
+            True,
+        ),
+    )
+
+    @property
+    def volume(self) -> dict[str, str]:
+        """The given fields of the volume descriptor, named as in :mod:`purekernel.formats.iso`."""
+        given = {name: getattr(self, attribute) for attribute, name in VOLUME_FIELDS.items()}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 @frozen(kw_only=True)
@@ -66,7 +119,7 @@ class IsoFile(Placed):
     )
     url: str | None = field(
         default=None,
-        repr=_shown,
+        repr=show_place,
         metadata=key(
             "URL",
             "URL of the file whose content it has.",

@@ -1,6 +1,6 @@
 """Describe the keys and tables of a recipe.
 
-The classes of :mod:`purekernel.recipe.model` attach these descriptions to their fields. All else
+The classes of :mod:`purekernel.recipe.model` and of the modules with its tables attach these descriptions to their fields. All else
 is made from them: the check and the reader of recipes, the JSON schema, the template of
 ``purekernel init``, and the reference in the documentation.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import NOTHING, evolve, field, fields
 
+from purekernel.fetch.urls import redact
 from purekernel.recipe.kinds import Kind, Schema, Text
 from purekernel.records import frozen
 
@@ -22,6 +23,16 @@ _KEY = "recipe key"
 _TABLE = "recipe table"
 
 P = TypeVar("P", bound="Placed")
+
+
+def show_place(place: str | None) -> str:
+    """Return the representation of a path or URL, without passwords."""
+    return repr(None if place is None else redact(place))
+
+
+def show_places(places: tuple[str, ...]) -> str:
+    """Return the representation of paths or URLs, without passwords."""
+    return repr(tuple(map(redact, places)))
 
 
 @frozen(kw_only=True, eq=False)

@@ -298,6 +298,7 @@ SHA256 = Text(
     definition="sha256",
     convert=str.lower,
 )
+EXAMPLE_SHA256 = "0" * 64
 EXTENSION_NAME = Text(
     pattern=f"^(?:{LISTED_NAME})$",
     max_length=MAX_CHARACTERS,

@@ -19,9 +19,8 @@ from purekernel.formats.text import decode_text
 from purekernel.formats.tinycore import parse_extension_name
 from purekernel.formats.toml import TomlDocument, TomlPath
 from purekernel.input import Input
-from purekernel.recipe.keys import value_at
+from purekernel.recipe.keys import Named, value_at
 from purekernel.recipe.kinds import EXTENSION_NAME, GEM, IMAGE_PATH, Array, Kind, Text
-from purekernel.recipe.model import Named
 from purekernel.recipe.schema import tables
 from purekernel.recipe.system import AUTHORIZED_KEY
 from purekernel.recipe.words import show

@@ -11,7 +11,8 @@ from purekernel.fetch.urls import redact, tell_apart
 from purekernel.host.overlay_reader import load_layer, parse_layer
 from purekernel.host.read import check_digest, exists, is_folder
 from purekernel.input import Input, Limits
-from purekernel.recipe.model import OverlayChoice, Recipe
+from purekernel.recipe.additions import OverlayChoice
+from purekernel.recipe.model import Recipe
 from purekernel.rootfs.ownership import own_as_root
 from purekernel.tree import Layer
 

@@ -17,10 +17,10 @@ from purekernel.input import Input, Limits
 from purekernel.recipe.check import check_recipe
 from purekernel.recipe.defaults import RECIPE_NAME
 from purekernel.recipe.join import DISCARD, join, rebase
-from purekernel.recipe.keys import Key, Table, value_at
+from purekernel.recipe.keys import Key, Named, Table, value_at
 from purekernel.recipe.kinds import Array, Kind
 from purekernel.recipe.lists import Lists, Read, read_lists
-from purekernel.recipe.model import Named, Recipe
+from purekernel.recipe.model import Recipe
 from purekernel.recipe.parents import RecipeFile, find_files
 from purekernel.recipe.schema import tables
 from purekernel.records import frozen

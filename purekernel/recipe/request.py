@@ -17,22 +17,17 @@ from purekernel.errors import InputError, PurekernelError, UsageError, raise_all
 from purekernel.fetch.urls import is_url
 from purekernel.formats.tinycore import parse_extension_name
 from purekernel.host.read import is_file, is_folder
+from purekernel.recipe.accounts import Account
+from purekernel.recipe.additions import DebianChoice, Extensions, OverlayChoice
+from purekernel.recipe.base import Mirrors
+from purekernel.recipe.boot import BootChanges
 from purekernel.recipe.defaults import RECIPE_NAME, USER
 from purekernel.recipe.flavour import SCRIPTS, Flavour, InitrdLayout
-from purekernel.recipe.keys import override
+from purekernel.recipe.keys import Named, override
 from purekernel.recipe.kinds import KERNEL_RELEASE
 from purekernel.recipe.lists import parse_extension_list
-from purekernel.recipe.model import (
-    Account,
-    BootChanges,
-    DebianChoice,
-    Extensions,
-    Mirrors,
-    Named,
-    OverlayChoice,
-    Razor,
-    Recipe,
-)
+from purekernel.recipe.model import Recipe
+from purekernel.recipe.razor import Razor
 from purekernel.recipe.settings import (
     Settings,
     parse_settings,

@@ -18,7 +18,8 @@ from purekernel.records import frozen
 from purekernel.rootfs.inittab import BAUDS
 
 if TYPE_CHECKING:
-    from purekernel.recipe.model import Named, Recipe
+    from purekernel.recipe.keys import Named
+    from purekernel.recipe.model import Recipe
 
 _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = rf"{_OCTET}(\.{_OCTET}){{3}}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from purekernel.errors import PurekernelError, RecipeError, raise_all
+from purekernel.recipe.accounts import Account
 from purekernel.recipe.conventions import password_place
-from purekernel.recipe.model import Account
 from purekernel.rootfs.accounts import AccountChange
 from purekernel.rootfs.passwords import Scheme, accepted_scheme, derive_salt, hash_password
 from purekernel.tree import Tree

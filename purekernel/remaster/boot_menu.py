@@ -22,7 +22,7 @@ from purekernel.formats.syslinux import (
     set_default,
     set_option,
 )
-from purekernel.recipe.model import BootChanges
+from purekernel.recipe.boot import BootChanges
 from purekernel.recipe.system import SerialLine, parse_serial
 from purekernel.tree import File, Tree, display
 

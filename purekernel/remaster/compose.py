@@ -22,11 +22,13 @@ from purekernel.host.write import Output, publish
 from purekernel.input import Input, Limits
 from purekernel.plan.fetch_plan import Gathered
 from purekernel.razor.bundle import bundle_name
+from purekernel.recipe.additions import GemLayout
 from purekernel.recipe.composition import Composition, DiscAdditions
 from purekernel.recipe.context import Context
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.iso_files import read_contents
-from purekernel.recipe.model import GemLayout, Named, Recipe
+from purekernel.recipe.keys import Named
+from purekernel.recipe.model import Recipe
 from purekernel.recipe.overlays import Overlays
 from purekernel.remaster.accounts import account_changes
 from purekernel.remaster.changes import change_passes

@@ -26,7 +26,8 @@ from purekernel.progress import Progress
 from purekernel.recipe.composition import BootFiles, Composition
 from purekernel.recipe.context import Context
 from purekernel.recipe.flavour import Emit, Flavour, Generation, InitrdLayout
-from purekernel.recipe.model import VOLUME_FIELDS, IsoChoice, Recipe
+from purekernel.recipe.iso_files import VOLUME_FIELDS, IsoChoice
+from purekernel.recipe.model import Recipe
 from purekernel.recipe.outputs import Modules, Outputs
 from purekernel.records import frozen
 from purekernel.remaster.boot_menu import change_initrds

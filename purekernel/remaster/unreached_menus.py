@@ -17,7 +17,7 @@ from purekernel.formats.booted import find_boot_menu
 from purekernel.formats.fat import parse_fat
 from purekernel.formats.iso import EFI, BootEntry
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
-from purekernel.recipe.model import BootChanges
+from purekernel.recipe.boot import BootChanges
 from purekernel.tree import File, Tree, display
 from purekernel.tree.path import name, parent
 

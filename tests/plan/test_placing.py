@@ -8,7 +8,7 @@ from purekernel.errors import PurekernelError
 from purekernel.fetch.model import Download
 from purekernel.plan.placing import place_extensions
 from purekernel.plan.plan import ExtensionPlan, PackagePlan
-from purekernel.recipe.model import Named
+from purekernel.recipe.keys import Named
 from purekernel.repos.tinycore import Extension, ExtensionGraph
 from purekernel.tree import File, Metadata, Tree
 

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from purekernel.errors import CombinedError, InputError, PurekernelError, RecipeError
 from purekernel.formats.toml import TomlDocument
+from purekernel.recipe.additions import OverlayChoice
 from purekernel.recipe.check import MAX_ERRORS
 from purekernel.recipe.join import join, rebase
 from purekernel.recipe.kinds import CHECKED_FILE, EXTENSION_NAME, Array, Kind, TextOrFalse
-from purekernel.recipe.model import OverlayChoice, Recipe
+from purekernel.recipe.model import Recipe
 from purekernel.recipe.parents import MAX_DEPTH, MAX_FILES, RecipeFile
 from purekernel.recipe.read import load_recipe, parse_recipe
 from purekernel.recipe.schema import tables

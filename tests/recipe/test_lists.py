@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purekernel.errors import CombinedError, PurekernelError, RecipeError
+from purekernel.recipe.keys import Named
 from purekernel.recipe.lists import (
     MAX_ERRORS,
     parse_extension_list,
     parse_gem_list,
     parse_path_list,
 )
-from purekernel.recipe.model import Named
 
 WORDS = "the name of an extension: letters, digits and _ . + ~ -"
 

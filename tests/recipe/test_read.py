@@ -14,27 +14,16 @@ from hypothesis import strategies as st
 
 from purekernel.errors import CombinedError, InputError, RecipeError
 from purekernel.formats.iso import VolumeFields
+from purekernel.recipe.accounts import Account
+from purekernel.recipe.additions import Cut, Extensions, GemLayout, Gems, OverlayChoice
+from purekernel.recipe.base import CoreChoice, DownloadChoice, Mirrors
+from purekernel.recipe.boot import BootChanges
 from purekernel.recipe.changes import AttributeChange, EditChange, FileChange, LinkChange, Removal
 from purekernel.recipe.flavour import Flavour, InitrdLayout
-from purekernel.recipe.iso_files import IsoFile
-from purekernel.recipe.keys import override
-from purekernel.recipe.model import (
-    Account,
-    BootChanges,
-    CoreChoice,
-    Cut,
-    DownloadChoice,
-    Extensions,
-    GemLayout,
-    Gems,
-    IsoChoice,
-    Mirrors,
-    Named,
-    OutputChoice,
-    OverlayChoice,
-    Razor,
-    Recipe,
-)
+from purekernel.recipe.iso_files import IsoChoice, IsoFile
+from purekernel.recipe.keys import Named, override
+from purekernel.recipe.model import OutputChoice, Recipe
+from purekernel.recipe.razor import Razor
 from purekernel.recipe.read import load_recipe, parse_recipe
 from purekernel.recipe.system import Group
 from tests.recipe.schemas import SCHEMA, accepted

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from purekernel.errors import CombinedError, InputError, PurekernelError, UsageError
+from purekernel.recipe.accounts import Account
 from purekernel.recipe.flavour import Flavour
-from purekernel.recipe.model import Account, Recipe
+from purekernel.recipe.model import Recipe
 from purekernel.recipe.request import Request, ask_about, join_request
 
 RECIPE = """\

@@ -12,12 +12,25 @@ from jsonschema import Draft202012Validator
 
 from purekernel.formats.iso.layout import SIZES_BYTES
 from purekernel.formats.tinycore import EXTENSION_NAME_WORDS, LISTED_NAME
-from purekernel.recipe import model
+from purekernel.recipe.accounts import Account
+from purekernel.recipe.additions import (
+    Checksum,
+    Cut,
+    DebianChoice,
+    Extensions,
+    GemLayout,
+    Gems,
+    Need,
+    OverlayChoice,
+)
+from purekernel.recipe.base import CoreChoice, DownloadChoice, Mirrors
+from purekernel.recipe.boot import MAX_TIMEOUT, BootChanges
 from purekernel.recipe.composition import VERSION
 from purekernel.recipe.flavour import Flavour
-from purekernel.recipe.iso_files import IsoFile
+from purekernel.recipe.iso_files import IsoChoice, IsoFile
 from purekernel.recipe.kinds import Schema
-from purekernel.recipe.model import MAX_TIMEOUT, MAX_TIMESTAMP, BootChanges
+from purekernel.recipe.model import MAX_TIMESTAMP, OutputChoice
+from purekernel.recipe.razor import Razor
 from purekernel.recipe.schema import build_schema, schema_text, tables
 from purekernel.recipe.system import Group, SystemChoice
 from purekernel.recipe.words import to_toml
@@ -103,7 +116,7 @@ def test_limits_agree_with_the_code() -> None:
 
     top, iso, boot = (KEYS[key] for key in ("", "iso", "boot"))
     enum(top["flavour"], Flavour)
-    enum(KEYS["gems"]["layout"], model.GemLayout)
+    enum(KEYS["gems"]["layout"], GemLayout)
     enum(KEYS["output"]["emit"]["items"], Emit)
     assert top["timestamp"]["maximum"] == MAX_TIMESTAMP
     assert boot["timeout"]["maximum"] == MAX_TIMEOUT
@@ -126,24 +139,24 @@ NOT_IN_FILES = {"name", "places", "from_command_line", "layer", "reuse"}
 @pytest.mark.parametrize(
     ("table", "kind", "besides"),
     [
-        ("core", model.CoreChoice, set()),
-        ("mirrors", model.Mirrors, set()),
-        ("extensions", model.Extensions, LISTS),
-        ("cut", model.Cut, {"list"}),
-        ("need", model.Need, set()),
-        ("checksum", model.Checksum, set()),
-        ("debian", model.DebianChoice, set()),
-        ("gems", model.Gems, {"list"}),
-        ("iso", model.IsoChoice, set()),
+        ("core", CoreChoice, set()),
+        ("mirrors", Mirrors, set()),
+        ("extensions", Extensions, LISTS),
+        ("cut", Cut, {"list"}),
+        ("need", Need, set()),
+        ("checksum", Checksum, set()),
+        ("debian", DebianChoice, set()),
+        ("gems", Gems, {"list"}),
+        ("iso", IsoChoice, set()),
         ("iso.file", IsoFile, set()),
-        ("overlay", model.OverlayChoice, set()),
-        ("accounts", model.Account, {"authorized_keys_list"}),
+        ("overlay", OverlayChoice, set()),
+        ("accounts", Account, {"authorized_keys_list"}),
         ("groups", Group, set()),
         ("system", SystemChoice, set()),
         ("boot", BootChanges, {"autologin"}),
-        ("razor", model.Razor, set()),
-        ("output", model.OutputChoice, set()),
-        ("downloads", model.DownloadChoice, set()),
+        ("razor", Razor, set()),
+        ("output", OutputChoice, set()),
+        ("downloads", DownloadChoice, set()),
     ],
 )
 def test_fields_and_keys_correspond(table: str, kind: type, besides: set[str]) -> None:
@@ -153,12 +166,12 @@ def test_fields_and_keys_correspond(table: str, kind: type, besides: set[str]) -
 
 
 def test_defaults_agree_with_the_model() -> None:
-    assert KEYS["core"]["version"]["default"] == model.CoreChoice().version
-    assert KEYS["core"]["arch"]["default"] == model.CoreChoice().arch
-    assert KEYS["extensions"]["dependencies"]["default"] is model.Extensions().dependencies
-    assert KEYS["overlay"]["keep-owners"]["default"] is model.OverlayChoice().keep_owners
-    assert KEYS["accounts"]["locked"]["default"] is model.Account(name="x").locked
-    assert KEYS["razor"]["ssh-host-keys"]["default"] is model.Razor(project="x").ssh_host_keys
+    assert KEYS["core"]["version"]["default"] == CoreChoice().version
+    assert KEYS["core"]["arch"]["default"] == CoreChoice().arch
+    assert KEYS["extensions"]["dependencies"]["default"] is Extensions().dependencies
+    assert KEYS["overlay"]["keep-owners"]["default"] is OverlayChoice().keep_owners
+    assert KEYS["accounts"]["locked"]["default"] is Account(name="x").locked
+    assert KEYS["razor"]["ssh-host-keys"]["default"] is Razor(project="x").ssh_host_keys
 
 
 def test_passwords_are_write_only() -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from purekernel.errors import ProjectError
+from purekernel.recipe.base import CoreChoice
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.init import PLAIN, WIDTH, say_razor, write_recipe
-from purekernel.recipe.model import CoreChoice, Named, Recipe
+from purekernel.recipe.keys import Named
+from purekernel.recipe.model import Recipe
 from purekernel.recipe.read import parse_recipe
 from purekernel.recipe.schema import tables
 

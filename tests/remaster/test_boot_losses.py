@@ -16,7 +16,7 @@ from purekernel.formats.cpio import build_cpio, early_names, parse_cpio
 from purekernel.formats.iso import parse_iso
 from purekernel.input import Input
 from purekernel.razor.bundle import parse_bundle
-from purekernel.recipe.model import BootChanges
+from purekernel.recipe.boot import BootChanges
 from purekernel.remaster.image import Image
 from purekernel.remaster.outputs import write_image
 from purekernel.tools.roots import open_root

@@ -11,9 +11,10 @@ from fixtures.core_iso import make_core_iso
 from purekernel.errors import CombinedError, PurekernelError
 from purekernel.formats.core_iso import Base, parse_base
 from purekernel.input import Input
+from purekernel.recipe.boot import BootChanges
 from purekernel.recipe.composition import Composition, DiscAdditions, remaster_identity
 from purekernel.recipe.iso_files import IsoFile
-from purekernel.recipe.model import BootChanges, Recipe
+from purekernel.recipe.model import Recipe
 from purekernel.remaster.disc import change_disc
 from purekernel.tree import File, Metadata, Tree
 

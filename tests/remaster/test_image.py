@@ -22,7 +22,7 @@ from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.tar import build_tar
 from purekernel.input import Input, Limits
 from purekernel.razor.bundle import Bundle, parse_bundle
-from purekernel.recipe.model import BootChanges
+from purekernel.recipe.boot import BootChanges
 from purekernel.remaster.image import Image
 from purekernel.tree import Directory, File, Layer, Metadata, Symlink, Tree
 from tests.builds import Encoding, Options, build_image

@@ -10,7 +10,9 @@ from purekernel.formats.cpio import build_cpio, parse_cpio
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.input import Input
 from purekernel.razor.bundle import parse_bundle
-from purekernel.recipe.model import BootChanges, IsoChoice, Recipe
+from purekernel.recipe.boot import BootChanges
+from purekernel.recipe.iso_files import IsoChoice
+from purekernel.recipe.model import Recipe
 from purekernel.remaster.build import build
 from purekernel.remaster.image import Image
 from purekernel.remaster.pxe import build_pxe_files

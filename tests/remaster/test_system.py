@@ -8,7 +8,8 @@ import pytest
 
 from purekernel import Image, build, load_recipe, sample_bundle
 from purekernel.cli import main
-from purekernel.recipe.model import BootChanges, Recipe
+from purekernel.recipe.boot import BootChanges
+from purekernel.recipe.model import Recipe
 from tests.formats.test_public_key import LINE
 from tests.rootfs.test_accounts import GROUP, PASSWD, SHADOW
 from tests.rootfs.test_inittab import CORE
