@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from purekernel.recipe.read import load_recipe
     from purekernel.remaster.build import build
     from purekernel.remaster.image import Image
-    from purekernel.remaster.outputs import write_image
+    from purekernel.remaster.outputs.write import write_image
     from purekernel.tree import Layer, Tree
 
 # Names are imported on first use: 'purekernel --help' needs none of them, and importing their
@@ -60,7 +60,7 @@ _HOMES = {
     "load_recipe": "purekernel.recipe.read",
     "open_executor": "purekernel.encode.cluster",
     "sample_bundle": "purekernel.razor.bundle",
-    "write_image": "purekernel.remaster.outputs",
+    "write_image": "purekernel.remaster.outputs.write",
 }
 
 __all__ = [

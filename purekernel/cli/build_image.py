@@ -31,7 +31,7 @@ from purekernel.recipe.model import Recipe
 from purekernel.recipe.outputs import Modules, Outputs
 from purekernel.recipe.request import Request, bundle_changes
 from purekernel.remaster.build import build
-from purekernel.remaster.outputs import output_names
+from purekernel.remaster.outputs.write import output_names
 
 VOLUME = ("volume_id", "application", "system", "publisher", "preparer")
 

@@ -1,8 +1,8 @@
 """Describe the keys and tables of a recipe.
 
-The classes of :mod:`purekernel.recipe.model` and of the modules with its tables attach these descriptions to their fields. All else
-is made from them: the check and the reader of recipes, the JSON schema, the template of
-``purekernel init``, and the reference in the documentation.
+The classes of :mod:`purekernel.recipe.model`, and of the modules with its tables, attach these
+descriptions to their fields. All else is made from them: the check and the reader of recipes, the
+JSON schema, the template of ``purekernel init``, and the reference in the documentation.
 """
 
 from __future__ import annotations

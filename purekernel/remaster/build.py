@@ -17,8 +17,9 @@ from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.outputs import Outputs
 from purekernel.recipe.system import serial_faults
-from purekernel.remaster.image import Image, make_image
-from purekernel.remaster.outputs import write_image
+from purekernel.remaster.image import Image
+from purekernel.remaster.make import make_image
+from purekernel.remaster.outputs.write import write_image
 from purekernel.remaster.system import serial_passes
 
 

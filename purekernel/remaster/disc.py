@@ -17,8 +17,8 @@ from purekernel.formats.syslinux import BootMenu, labels_with
 from purekernel.razor.microkernel import METADATA_FILE
 from purekernel.recipe.composition import Composition
 from purekernel.recipe.flavour import Emit
-from purekernel.remaster.boot_menu import CDE as CDE_WORD
-from purekernel.remaster.boot_menu import change_boot_menu, loads_cde
+from purekernel.remaster.boot.menu import CDE as CDE_WORD
+from purekernel.remaster.boot.menu import change_boot_menu, loads_cde
 from purekernel.repos.tinycore.placement import CDE, COPIED, ONBOOT, ONDEMAND, OPTIONAL
 from purekernel.tree import Directory, File, Metadata, Tree, display, put_file, with_example
 from purekernel.tree.path import join

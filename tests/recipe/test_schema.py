@@ -34,7 +34,7 @@ from purekernel.recipe.razor import Razor
 from purekernel.recipe.schema import build_schema, schema_text, tables
 from purekernel.recipe.system import Group, SystemChoice
 from purekernel.recipe.words import to_toml
-from purekernel.remaster.outputs import Emit
+from purekernel.remaster.outputs.write import Emit
 from tests.recipe.schemas import SCHEMA, resolve
 
 # Keywords for which failures are reported with the text of "x-words".

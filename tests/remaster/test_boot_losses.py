@@ -18,7 +18,7 @@ from purekernel.input import Input
 from purekernel.razor.bundle import parse_bundle
 from purekernel.recipe.boot import BootChanges
 from purekernel.remaster.image import Image
-from purekernel.remaster.outputs import write_image
+from purekernel.remaster.outputs.write import write_image
 from purekernel.tools.roots import open_root
 from purekernel.tree import Metadata, Tree, put_file
 from tests import shared

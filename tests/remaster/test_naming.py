@@ -12,7 +12,7 @@ from purekernel.plan.fetch_plan import open_plan_context
 from purekernel.plan.planner import make_plan
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.request import Request, join_request
-from purekernel.remaster.outputs import output_names
+from purekernel.remaster.outputs.write import output_names
 from tests.workshop import Workshop
 
 

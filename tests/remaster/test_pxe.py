@@ -15,7 +15,7 @@ from purekernel.recipe.iso_files import IsoChoice
 from purekernel.recipe.model import Recipe
 from purekernel.remaster.build import build
 from purekernel.remaster.image import Image
-from purekernel.remaster.pxe import build_pxe_files
+from purekernel.remaster.outputs.pxe import build_pxe_files
 from purekernel.tree import Directory, File, Metadata, Tree, put_file
 from tests.builds import Encoding, Options, build_image
 

@@ -18,7 +18,7 @@ from purekernel.recipe.flavour import Emit, InitrdLayout
 from purekernel.recipe.outputs import Outputs
 from purekernel.remaster.disc import no_tce
 from purekernel.remaster.image import Image
-from purekernel.remaster.pxe import build_pxe_files
+from purekernel.remaster.outputs.pxe import build_pxe_files
 from purekernel.repos.tinycore.placement import TCE
 from purekernel.rootfs.ownership import STAFF_GROUP, TC_USER
 from purekernel.tree import Buffer, Tree, display

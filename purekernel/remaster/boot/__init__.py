@@ -1,0 +1,1 @@
+"""How an image boots: its menus, and the ways to boot that its base has."""

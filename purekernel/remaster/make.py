@@ -1,0 +1,420 @@
+"""Make an image from its composition, in a sequence of steps from tree to tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+
+from attrs import evolve
+
+from purekernel.encode.encoders import Effort
+from purekernel.errors import BundleError, PurekernelError, UsageError, inside, raise_all
+from purekernel.formats.boot_losses import BootLoss, refuse_losses
+from purekernel.formats.booted import read_entries
+from purekernel.formats.bzimage import kernel_release
+from purekernel.formats.compress import compress
+from purekernel.formats.core_iso import Base
+from purekernel.formats.initramfs import Compression
+from purekernel.formats.iso import VolumeFields, check_fields
+from purekernel.input import Limits
+from purekernel.interruption import result_of
+from purekernel.progress import Progress
+from purekernel.recipe.composition import BootFiles, Composition
+from purekernel.recipe.context import Context
+from purekernel.recipe.flavour import Emit, InitrdLayout
+from purekernel.recipe.iso_files import VOLUME_FIELDS, IsoChoice
+from purekernel.recipe.model import Recipe
+from purekernel.recipe.outputs import Modules, Outputs
+from purekernel.records import frozen
+from purekernel.remaster.boot.menu import change_initrds
+from purekernel.remaster.boot.unreached import find_unreached_menus
+from purekernel.remaster.core import (
+    PackedCore,
+    Unpacking,
+    build_archive,
+    measure_unpacking,
+    pack_core,
+    recompress_nested,
+)
+from purekernel.remaster.disc import change_disc, find_left_out, no_tce
+from purekernel.remaster.findings import find_findings
+from purekernel.remaster.image import Image, no_boot_loader
+from purekernel.remaster.initrds import arrange_initrds, changed_paths, changes_names, with_times_of
+from purekernel.rootfs.modules import kernel_releases, unpack_modules
+from purekernel.rootfs.passes import finishing_passes
+from purekernel.tree import (
+    Buffer,
+    File,
+    Layer,
+    Metadata,
+    Pass,
+    Tree,
+    clamp_times,
+    date_implied,
+    display,
+    files_with_attributes,
+    merge,
+    put_file,
+)
+
+
+def make_image(composition: Composition, context: Context, outputs: Outputs) -> Image:
+    """Make the image of a composition.
+
+    Raises:
+        BootLossError: the output would lose a boot method, and the recipe does not allow that.
+        CombinedError: it would lose several.
+        PurekernelError: two parts contradict each other, or an option does not fit them.
+    """
+    progress, recipe = context.progress, composition.recipe
+    kinds = outputs.kinds_for(recipe)
+    base = composition.base
+    _check_outputs(composition, kinds)
+    identity = composition.identity.with_volume(recipe.iso.volume)
+    timestamp = context.time_of(recipe, _inputs(composition), at_least=composition.mtime)
+    metadata = Metadata(mode=0o644, mtime=timestamp)
+    iso, disc_notes = change_disc(composition, metadata)
+    dropped, iso_losses = _drop_boot(
+        composition, iso, limits=context.limits, writes_iso=Emit.ISO in kinds
+    )
+    notes = [*composition.notes, *(f"{base.source}: {loss.note}" for loss in dropped)]
+    notes += [*disc_notes, *find_left_out(composition, iso, kinds)]
+    packed = root = _change_root(composition, metadata, progress, notes)
+    with progress.step("checking"):
+        findings, more = find_findings(composition, root, iso, limits=context.limits)
+    notes += more
+    if outputs.modules is Modules.RAW:
+        with progress.step("unpack kernel modules"):
+            root = unpack_modules(root, limits=context.limits)
+    unpacked = root
+    root = _run_passes(root, _finishing(root, composition, timestamp, notes.append), progress)
+    root = clamp_times(root, timestamp)
+    if lost := files_with_attributes(root):
+        notes.append(f"the core cannot hold the extended attributes of {lost}")
+    compression = outputs.compression_for(
+        base.kernel.content, source=display(base.kernel_path), limits=context.limits
+    )
+    effort = outputs.effort_for(identity.flavour)
+    layout = recipe.core.layout
+    unpacking: Callable[[], Unpacking] = Unpacking
+    with context.encoders() as executor:
+        if unpacked is not packed:
+            # Start this first: packing the core often leaves all but one worker idle.
+            unpacking = measure_unpacking(
+                packed, unpacked, effort=effort, compression=compression, executor=executor
+            )
+        packer = _Packer(
+            effort=effort,
+            outputs=outputs,
+            compression=compression,
+            executor=executor,
+            context=context,
+        )
+        if layout is InitrdLayout.SECOND:
+            root = with_times_of(base.initramfs.tree, root)
+        else:
+            root = packer.recompress(root)
+        parts = arrange_initrds(root, base, layout, place=recipe.core.place("layout"))
+        made = {
+            part.path: packer.pack(part.tree, part.early) for part in parts if part.tree is not None
+        }
+        unpacked_modules = unpacking()
+    kept = {initrd.path: initrd.content for initrd in base.initrds}
+    initrds = tuple(
+        (part.path, made[part.path].data if part.path in made else kept[part.path])
+        for part in parts
+    )
+    core_path, core = next(iter(made.items()))
+    with progress.step("laying out the ISO"):
+        iso = _with_initrds(iso, composition, initrds, metadata)
+    return Image(
+        name=identity.name,
+        version=identity.version,
+        flavour=identity.flavour,
+        generation=identity.generation,
+        root=root,
+        core=core.data,
+        cpio_bytes=sum(each.cpio_bytes for each in made.values()),
+        unpacked_modules_bytes=unpacked_modules.memory_bytes,
+        unpacked_modules_saved_bytes=unpacked_modules.saved_bytes,
+        core_path=core_path,
+        initrds=initrds,
+        layout=layout,
+        kernel=base.kernel.content,
+        kernel_path=base.kernel_path,
+        iso=iso,
+        boot=base.boot,
+        kernel_words=() if base.boot else tuple((recipe.boot.append or "").encode().split()),
+        volume=identity.volume,
+        timestamp=timestamp,
+        kinds=kinds,
+        notes=tuple(notes),
+        tce=composition.tce,
+        findings=findings,
+        iso_losses=iso_losses,
+    )
+
+
+def _check_outputs(composition: Composition, kinds: tuple[Emit, ...]) -> None:
+    """Refuse outputs that the base or the layout cannot give, before the work of an image."""
+    recipe = composition.recipe
+    errors: list[PurekernelError] = []
+    place = recipe.output.place("emit")
+    if Emit.ISO in kinds:
+        try:
+            _check_volume(recipe.iso)
+        except PurekernelError as error:
+            errors.append(error)
+        if composition.base.boot is None:
+            errors.append(no_boot_loader(composition.base.source, place))
+    if Emit.INITRD in kinds and recipe.core.layout is not InitrdLayout.SECOND:
+        errors.append(
+            UsageError(
+                "the output initrd is the second initrd, and the layout gives none",
+                hint='use layout = "second-initrd", or the output core for all initrds',
+            ).within(place)
+        )
+    if composition.base.boot is None and (
+        recipe.boot.timeout is not None or recipe.boot.default is not None
+    ):
+        attribute = "default" if recipe.boot.timeout is None else "timeout"
+        errors.append(
+            UsageError(
+                "the base is a kernel and initrds, and has no boot menu to change",
+                hint="leave out timeout and default under [boot]",
+            ).within(recipe.boot.place(attribute))
+        )
+    if Emit.TCE in kinds and composition.tce is None:
+        errors.append(no_tce().within(place))
+    raise_all(errors)
+
+
+def _check_kernel(root: Tree, composition: Composition) -> Iterator[str]:
+    """Refuse a kernel of the user's own if the image has modules, but none for its release.
+
+    Yields:
+        A note if the image has no modules at all.
+    """
+    recipe = composition.recipe
+    if recipe.core.kernel is None:
+        return
+    release = kernel_release(composition.base.kernel.content)
+    found = [each.decode("ascii", "replace") for each in kernel_releases(root)]
+    if release is None or release in found:
+        return
+    if not found:
+        yield f"the image has no modules for its kernel, {release}"
+        return
+    raise BundleError(
+        f"{display(composition.base.kernel_path)}: the image has no modules for this kernel: must "
+        f"have lib/modules/{release}, got {', '.join(found)}",
+        hint="add its modules, by an initrd or an overlay, or use the kernel that the modules are "
+        "for",
+    ).within(recipe.core.place("kernel"))
+
+
+def _finishing(
+    root: Tree, composition: Composition, timestamp: int, note: Callable[[str], None]
+) -> list[tuple[str, Pass]]:
+    """Return the finishing passes. A second initrd has only what the changes concern."""
+    is_second = composition.recipe.core.layout is InitrdLayout.SECOND
+    changed = changed_paths(composition.base.initramfs.tree, root) if is_second else None
+    return finishing_passes(mtime=timestamp, note=note, changed=changed)
+
+
+def _check_volume(iso: IsoChoice) -> None:
+    """Refuse fields that the volume descriptor cannot hold, before the work of an image."""
+    errors: list[PurekernelError] = []
+    for attribute, name in VOLUME_FIELDS.items():
+        try:
+            if name in iso.volume:
+                with inside(iso.place(attribute)):
+                    check_fields(VolumeFields(**{name: iso.volume[name]}))
+        except PurekernelError as error:
+            errors.append(error)
+    raise_all(errors)
+
+
+def _drop_boot(
+    composition: Composition, iso: Tree, *, limits: Limits, writes_iso: bool
+) -> tuple[tuple[BootLoss, ...], tuple[BootLoss, ...]]:
+    """Find what the output loses of the base's boot methods; refuse losses that are not allowed.
+
+    Returns:
+        The dropped losses to report, and the losses that only an ISO would have.
+    """
+    base, recipe = composition.base, composition.recipe
+    has_cde = composition.disc.cde is not None
+    if base.boot is None:
+        return _dropped(base.lost, recipe, writes_iso=False, source=base.source)
+    losses = [
+        *base.lost,
+        *find_unreached_menus(
+            iso,
+            base.boot.boot_image,
+            base.boot_entries,
+            recipe.boot,
+            new_initrds=changes_names(base, recipe.core.layout),
+            cde_place=recipe.extensions.place("cde") if has_cde else None,
+            limits=limits,
+        ),
+    ]
+    return _dropped(losses, recipe, writes_iso=writes_iso, source=base.source)
+
+
+def _dropped(
+    losses: Sequence[BootLoss], recipe: Recipe, *, writes_iso: bool, source: str
+) -> tuple[tuple[BootLoss, ...], tuple[BootLoss, ...]]:
+    if recipe.drop_boot:
+        shown = [loss for loss in losses if loss.in_core or writes_iso]
+        return tuple(shown), ()
+    iso_losses = [loss for loss in losses if not loss.in_core]
+    if writes_iso:
+        refuse_losses(losses, source=source)
+    refuse_losses([loss for loss in losses if loss.in_core], source=source)
+    return (), tuple(iso_losses)
+
+
+def _change_root(
+    composition: Composition, metadata: Metadata, progress: Progress, notes: list[str]
+) -> Tree:
+    """Return the root file system with all layers and after the recipe's passes."""
+    with progress.step("merging"):
+        root = _merge_root(composition)
+        root = date_implied(root, metadata.mtime)  # a copy, so that files can be added
+        for path, content in composition.root_files.items():
+            put_file(root, path, content, metadata=metadata)
+
+    def check(tree: Tree) -> Tree:
+        notes.extend(_check_kernel(tree, composition))
+        return tree
+
+    return _run_passes(root, (*composition.passes, ("check the kernel", check)), progress)
+
+
+def _run_passes(root: Tree, passes: Iterable[tuple[str, Pass]], progress: Progress) -> Tree:
+    """Return the tree after all passes. One that fails changes nothing.
+
+    Raises:
+        PurekernelError: a pass failed. Several failures are raised together.
+    """
+    errors: list[PurekernelError] = []
+    for words, run in passes:
+        with progress.step(words):
+            try:
+                root = run(root)
+            except PurekernelError as error:
+                errors.append(error)
+    raise_all(errors)
+    return root
+
+
+@frozen(kw_only=True)
+class _Packer:
+    """Packs initrds."""
+
+    effort: Effort
+    outputs: Outputs
+    compression: Compression
+    executor: Executor
+    context: Context
+
+    def recompress(self, tree: Tree) -> Tree:
+        """Return ``tree`` with its gzip files recompressed, if the settings ask for it."""
+        if self.compression is not Compression.GZIP or not self.outputs.nested:
+            return tree
+        with self.context.progress.step("recompressing"):
+            return recompress_nested(
+                tree,
+                effort=self.effort,
+                executor=self.executor,
+                cache=self.context.cache,
+                modules=self.outputs.modules is not Modules.KEEP,
+                progress=self.context.progress,
+                limits=self.context.limits,
+            )
+
+    def pack(self, tree: Tree, early: Buffer) -> PackedCore:
+        """Return an initrd: its early archives, and its tree as a compressed cpio archive."""
+        with self.context.progress.step("compressing"):
+            if self.compression is not Compression.GZIP:
+                archive = build_archive(tree)
+                data = result_of(self.executor.submit(compress, archive, self.compression))
+                core = PackedCore(data=data, cpio_bytes=len(archive))
+            else:
+                core = pack_core(
+                    tree,
+                    effort=self.effort,
+                    executor=self.executor,
+                    cache=self.context.cache,
+                    progress=self.context.progress,
+                )
+        return evolve(core, data=bytes(early) + core.data) if early else core
+
+
+def _inputs(composition: Composition) -> Iterator[Tree]:
+    yield composition.base.iso
+    yield composition.base.root
+    for layer in (*composition.parts, *composition.layers):
+        yield layer.tree
+
+
+def _merge_root(composition: Composition) -> Tree:
+    core = root = composition.base.root
+    with inside(composition.source):
+        for part in composition.parts:
+            # Core's own folders keep their metadata; among a bundle's parts the last wins.
+            root = _lay_over(root, part, kept=core)
+    for layer in composition.layers:
+        root = _lay_over(root, layer)
+    return root
+
+
+def _lay_over(root: Tree, layer: Layer, *, kept: Tree | None = None) -> Tree:
+    with inside(layer.source):
+        return merge(root, layer.tree, stated=layer.stated, kept=kept)
+
+
+def _with_initrds(
+    iso: Tree,
+    composition: Composition,
+    initrds: Sequence[tuple[bytes, Buffer]],
+    metadata: Metadata,
+) -> Tree:
+    """Return ``iso`` with its initrds and the files that describe them, no time above its own."""
+    base = composition.base
+    iso = iso.copy()
+    old = [initrd.path for initrd in base.initrds]
+    new = [path for path, _content in initrds]
+    if old != new and base.boot is not None:
+        iso = change_initrds(iso, base.boot.boot_image, old, new)
+    for initrd in base.initrds:
+        if initrd.path not in new and not _is_booted(iso, base, initrd.path):
+            iso.remove(initrd.path)
+    for path, content in initrds:
+        node = iso.get(path)
+        if isinstance(node, File) and node.content is content:
+            continue
+        file_metadata = metadata if node is None else evolve(node.metadata, mtime=metadata.mtime)
+        # Remove and add, so that hard links to the old core keep their content.
+        if node is not None:
+            iso.remove(path)
+        iso.add(path, File(metadata=file_metadata, content=content))
+    if composition.describe is not None:
+        boot_files = BootFiles(
+            kernel_path=base.kernel_path.decode(),
+            kernel=base.kernel.content,
+            core_path=base.core_path.decode(),
+            core=dict(initrds)[base.core_path],
+            timestamp=metadata.mtime,
+        )
+        for path, content in composition.describe(boot_files).items():
+            put_file(iso, path, content, metadata=metadata)
+    return clamp_times(iso, metadata.mtime)
+
+
+def _is_booted(iso: Tree, base: Base, path: bytes) -> bool:
+    """Return whether an entry of the menu still boots an initrd that the layout leaves out."""
+    if base.boot is None:
+        return False
+    return any(path in booted.initrds for _label, booted in read_entries(iso, base.boot.boot_image))
