@@ -7,6 +7,7 @@ stdout is a file or a pipe, its data is exact, because scripts read it.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -143,6 +144,8 @@ def _writing_stdout() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:  # ValueError: stdout is closed
+        if os.name == "nt" and getattr(error, "errno", None) == errno.EINVAL:
+            raise BrokenPipeError from None  # how Windows reports a pipe without a reader
         raise OutputError(
             f"stdout cannot be written: {getattr(error, 'strerror', None) or error}",
             hint="the output files are complete; redirect stdout elsewhere",

@@ -27,13 +27,14 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 
 def errors(workshop: Workshop, capsys: pytest.CaptureFixture[str], more: str) -> list[str]:
     """Return the messages of a build from a recipe with local mirrors and the text ``more``."""
-    Path("purekernel.toml").write_text(
+    recipe = (
         "timestamp = 1700000000\n"
         "[mirrors]\n"
         f"tinycore = ['{workshop.mirror}']\n"
         f"gems = ['{workshop.top / 'gems'}']\n"
         "\n" + more.replace("MIRROR", str(workshop.mirror))
     )
+    Path("purekernel.toml").write_text(recipe, encoding="utf-8")
     capsys.readouterr()
     assert main(["build", "-q"]) in (1, 2)
     return [message for message, _hint in two_lines(capsys.readouterr().err)]

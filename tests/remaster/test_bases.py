@@ -41,7 +41,7 @@ def write_files(folder: Path) -> None:
     (folder / "rootfs64.gz").write_bytes(gzip(build_cpio(make_core_tree())))
     (folder / "modules64.gz").write_bytes(gzip(build_cpio(modules_tree())))
     (folder / "site/etc").mkdir(parents=True, exist_ok=True)
-    (folder / "site/etc/motd").write_text("hello\n", encoding="utf-8")
+    (folder / "site/etc/motd").write_bytes(b"hello\n")
 
 
 def make(
