@@ -24,7 +24,8 @@ from tests.oracles import require, skip_or_fail
 
 # Machines that run tests stall now and then. No test here measures time.
 settings.register_profile("thorough", deadline=None)
-# The fast selection tries fewer examples. All other runs, the README's included, try 100.
+# Selections without the nightly tests, the README's among them, try fewer examples than 100.
+settings.register_profile("not nightly", deadline=None, max_examples=50)
 settings.register_profile("fast", deadline=None, max_examples=25)
 settings.load_profile("thorough")
 
@@ -53,6 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[LEFT_OUT] = Counter()
     if config.option.markexpr == selection.FAST:
         settings.load_profile("fast")
+    elif "not nightly" in config.option.markexpr:
+        settings.load_profile("not nightly")
     # By default, pytest-xdist starts the files with the most tests first.
     config.option.loadscopereorder = False
     keep_bytecode(config)

@@ -115,6 +115,7 @@ def test_64_bit_kernel_with_split_initrds_and_a_second_boots(tmp_path: Path) -> 
     assert seen == ["machine x86_64", "second seen", "base /etc/passwd /usr/bin"]
 
 
+@pytest.mark.nightly
 def test_iso_of_17_with_a_second_initrd_boots_through_isolinux(tmp_path: Path) -> None:
     iso = modern() / "TinyCorePure64-look.iso"
     if not iso.is_file():
@@ -125,9 +126,8 @@ def test_iso_of_17_with_a_second_initrd_boots_through_isolinux(tmp_path: Path) -
         assert heard(machine) == ["machine x86_64", "second seen"]
 
 
-@pytest.mark.parametrize(
-    "layout", ["second-initrd", pytest.param("as-base", marks=pytest.mark.nightly)]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("layout", ["second-initrd", "as-base"])
 def test_iso_of_core_4_4_boots_in_each_layout(layout: str, tmp_path: Path) -> None:
     core = f'iso = "{core_iso()}"\nlayout = "{layout}"'
     make(tmp_path, core, kinds=(Emit.ISO,), append="rdinit=/opt/marker")

@@ -108,6 +108,7 @@ def test_disc_of_a_64_bit_base_loads_its_own_extensions_and_those_of_the_recipe(
     assert "first dosfstools" in said  # of the base
 
 
+@pytest.mark.nightly
 def test_extensions_on_the_disc_are_loaded_as_the_recipe_says(tmp_path: Path) -> None:
     iso = make_iso(tmp_path, RECIPE.format(iso=core_iso()))
     heard = boot(*from_cd(iso), log=tmp_path / "serial", until=b"=== end")

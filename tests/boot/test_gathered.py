@@ -188,6 +188,7 @@ def test_tc_logs_in_with_the_password_from_standard_input(
     ]  # fmt: skip
 
 
+@pytest.mark.nightly
 def test_remaster_of_plain_core_boots_with_its_extensions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,7 @@ def make(folder: Path) -> Image:
     )
 
 
+@pytest.mark.nightly
 def test_libraries_and_modules_of_an_overlay_are_found(tmp_path: Path) -> None:
     image = make(tmp_path)
     assert not image.notes

@@ -95,6 +95,7 @@ def make_root(folder: Path) -> Tree:
     return root
 
 
+@pytest.mark.nightly
 def test_merged_extensions_are_installed_and_their_scripts_run(tmp_path: Path) -> None:
     kernel_line = "console=ttyS0 loglevel=3 nodhcp"
     arguments = build(make_root(tmp_path), tmp_path, kernel_line=kernel_line)

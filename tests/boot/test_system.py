@@ -175,6 +175,7 @@ def test_core_4_4_has_the_system_of_the_recipe(tmp_path: Path) -> None:
         assert log_in(machine, "root", "root of the test").endswith(b"$ ")
 
 
+@pytest.mark.nightly
 def test_core_17_for_x86_64_has_the_system_of_the_recipe_and_logs_in_by_itself(
     tmp_path: Path,
 ) -> None:
