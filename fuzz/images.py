@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fixtures.kernel import make_kernel
 from fuzz import mutators
-from fuzz.target import Plant, attempt, given, require_same_tree, target
+from fuzz.target import Plant, attempt, given, require_equal, require_same_tree, target
 from purekernel.analysis.listing import entry_json
 from purekernel.formats.address import find_part
 from purekernel.formats.archive import open_archive
@@ -14,6 +14,8 @@ from purekernel.formats.core_iso import base_of_files, parse_base
 from purekernel.formats.cpio import parse_initrds
 from purekernel.formats.fat import parse_fat
 from purekernel.formats.iso import build_iso, parse_iso
+from purekernel.formats.qcow2 import build_qcow2, parse_qcow2
+from purekernel.formats.sparse import SparseImage
 from purekernel.formats.squashfs.codecs import Codec
 from purekernel.formats.squashfs.listing import describe_image, list_details, list_names
 from purekernel.formats.squashfs.reader import open_squashfs, parse_squashfs
@@ -38,6 +40,7 @@ def _read_contents(tree: Tree) -> None:
 
 # Writing an ISO image takes a millisecond for each name.
 MOST_WRITTEN = 12
+MOST_WRITTEN_BYTES = 4 << 20
 
 
 @target(
@@ -99,6 +102,25 @@ def initrds(data: bytes) -> None:
 def fat(data: bytes) -> None:
     """Read a FAT file system."""
     attempt(parse_fat, given(data))
+
+
+@target(
+    Plant(path="formats/qcow2.py", before='raise file.fail(place, f"an offset in'),
+)
+def qcow2(data: bytes) -> None:
+    """Read a qcow2 image; write the disk, and read it again."""
+    image = attempt(parse_qcow2, given(data))
+    if image is None:
+        return
+    written = attempt(build_qcow2, image)
+    if written is not None and written.size_bytes <= MOST_WRITTEN_BYTES:
+        again = parse_qcow2(given(written.to_bytes()))
+        require_equal("qcow2", _blocks(again), _blocks(image))
+
+
+def _blocks(image: SparseImage) -> list[tuple[int, bytes]]:
+    """Return the blocks of a disk that are not zeros."""
+    return [(number, block) for number, block in image.blocks(512) if block.strip(b"\0")]
 
 
 def _stored(block: bytes) -> bytes:

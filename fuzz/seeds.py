@@ -61,7 +61,7 @@ from purekernel.tree import (
 )
 from tests import bzimages, debs, elves, kernel_modules
 from tests.executors import AtOnce
-from tests.formats import fats
+from tests.formats import fats, qcow2s
 from tests.formats.iso import handmade
 
 Seeds = dict[str, bytes]
@@ -357,6 +357,20 @@ def fat() -> Seeds:
     sectors = 24
     struct.pack_into("<H", image, 19, sectors)
     return {"fat12": bytes(image[: sectors * fats.SECTOR_BYTES])}
+
+
+def qcow2() -> Seeds:
+    """Return disks with plain, compressed and zero clusters, of both versions."""
+    packed = qcow2s.deflated(b"z" * 512)
+    entries = {
+        0: qcow2s.DATA | qcow2s.COPIED,
+        1: qcow2s.compressed_entry(qcow2s.DATA + 512, len(packed)),
+    }
+    data = _TEXT.ljust(512, b"x")[:512] + packed
+    return {
+        "3": bytes(qcow2s.make_qcow2({**entries, 3: qcow2s.ZERO}, data)),
+        "2": bytes(qcow2s.make_qcow2(entries, data, version=2)),
+    }
 
 
 def _squashfs_tree() -> Tree:
@@ -889,7 +903,7 @@ SEEDS: dict[str, Callable[[], Seeds]] = {
     make.__name__: make
     for make in (
         tar, cpio, gzip, deflate, compression, lz4, ar,
-        iso, core_iso, initrds, fat, squashfs, overlay, archive,
+        iso, core_iso, initrds, fat, qcow2, squashfs, overlay, archive,
         elf, elf_object, ld_cache, kernel_module, module_index, kernel, kernel_symbols,
         deb, control, packages_index, release, keyring, relations,
         gem, gemspec, marshal, gem_index, quick_spec, gem_info, gem_list,
