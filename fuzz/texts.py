@@ -5,6 +5,8 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from attrs import evolve
+
 from fuzz.target import Plant, attempt, given, require_equal, target
 from purekernel.errors import InputError
 from purekernel.fetch.headers import parse_content_range, parse_length, parse_retry_after
@@ -12,6 +14,14 @@ from purekernel.fetch.records import parse_record
 from purekernel.fetch.urls import parse_web_url, redact, tell_apart
 from purekernel.formats.assignments import parse_assignment
 from purekernel.formats.extension_info import parse_info, plain_name
+from purekernel.formats.menu import (
+    Menu,
+    MenuEntry,
+    build_grub_config,
+    build_loader_config,
+    build_syslinux_config,
+    read_menu,
+)
 from purekernel.formats.mtree import FindInTree, apply_manifest, is_mtree, parse_mtree
 from purekernel.formats.syslinux import (
     build_boot_menu,
@@ -75,6 +85,30 @@ def boot_menu(data: bytes) -> None:
     build_boot_menu(extend_append(menu, b"quiet"))
     changed_menu = parse_boot_menu(build_boot_menu(set_option(menu, b"timeout", b"50")))
     require_equal("timeout", changed_menu.option(b"timeout"), b"50")
+    _rewrite(data)
+
+
+def _rewrite(menu: bytes) -> None:
+    """Read a menu of isolinux into the model, and write it for all boot loaders."""
+    found = attempt(read_menu, _menu_iso(menu), b"boot/isolinux.bin")
+    if found is None:
+        return
+    attempt(build_grub_config, found)
+    attempt(build_loader_config, found)
+    written = attempt(build_syslinux_config, found)
+    if written is None:
+        return
+    again = attempt(read_menu, _menu_iso(written), b"boot/isolinux.bin")
+    require_equal("entries", again and _without_titles(again), _without_titles(found))
+
+
+def _menu_iso(menu: bytes) -> Tree:
+    return _tree({b"boot/isolinux.cfg": menu, b"boot/vmlinuz": b"", b"boot/core.gz": b""})
+
+
+def _without_titles(menu: Menu) -> list[MenuEntry]:
+    """Return the entries of a menu. A title loses a mark of a hot key each time it is read."""
+    return [evolve(entry, title=b"") for entry in menu.entries]
 
 
 @target(

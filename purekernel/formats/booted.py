@@ -11,7 +11,7 @@ from purekernel.errors import BootMenuError, TreeError
 from purekernel.formats.syslinux import BootMenu, parse_boot_menu
 from purekernel.records import frozen
 from purekernel.tree import ROOT, Directory, File, Tree, display, resolve
-from purekernel.tree.path import join, parent
+from purekernel.tree.path import join, name, parent
 
 # Real menus have some hundred bytes; isolinux has less than 64 KiB for all that it reads.
 MAX_MENU_BYTES = 1 << 18
@@ -80,7 +80,7 @@ def read_booted(iso: Tree, boot_image: bytes) -> Booted | None:
         kernel=find_booted(iso, boot_image, kernel),
         initrds=tuple(
             dict.fromkeys(
-                find_booted(iso, boot_image, name) for name in initrd_names(menu, label, words)
+                find_booted(iso, boot_image, initrd) for initrd in initrd_names(menu, label, words)
             )
         ),
         words=tuple(word for word in words if not word.startswith(INITRD)),
@@ -103,13 +103,61 @@ def read_entries(iso: Tree, boot_image: bytes) -> Iterator[tuple[bytes, Booted]]
                 Booted(
                     kernel=find_booted(iso, boot_image, menu.kernel(label) or b""),
                     initrds=tuple(
-                        find_booted(iso, boot_image, name)
-                        for name in initrd_names(menu, label, words)
+                        find_booted(iso, boot_image, initrd)
+                        for initrd in initrd_names(menu, label, words)
                     ),
+                    words=tuple(word for word in words if not word.startswith(INITRD)),
                 ),
             )
         except BootMenuError:  # it cannot boot
             continue
+
+
+@frozen(kw_only=True)
+class FoundMenu:
+    """What the menu of isolinux offers.
+
+    Attributes:
+        entries: label, title and files of each entry that boots Linux, in order.
+        default: the label that boots without a choice by the user.
+        timeout: tenths of a second until it does; 0 for at once, ``None`` for never.
+    """
+
+    entries: tuple[tuple[bytes, bytes, Booted], ...]
+    default: bytes | None
+    timeout: int | None
+
+
+def read_menu_entries(iso: Tree, boot_image: bytes) -> FoundMenu | None:
+    """Return what the menu of isolinux offers, or ``None`` if no entry boots Linux.
+
+    An entry of a menu without labels gets the name of its kernel's file as label.
+
+    Raises:
+        BootMenuError: the menu is too large.
+    """
+    loaded = load_boot_menu(iso, boot_image)
+    menu = BootMenu() if loaded is None else loaded[1]
+    entries: dict[bytes, tuple[bytes, bytes, Booted]] = {}
+    for label, booted in read_entries(iso, boot_image):
+        title = (menu.option(b"menu label", label) or label).replace(b"^", b"", 1)
+        entries.setdefault(label, (label, title, booted))
+    if not entries:
+        try:
+            command = read_booted(iso, boot_image)
+        except BootMenuError:  # it cannot boot
+            command = None
+        if command is None:
+            return None
+        label = name(command.kernel)
+        entries[label] = label, label, command
+    default = named_label(menu) or marked_label(menu)
+    waits = menu.interface is not None or menu.option(b"prompt") not in (None, b"0")
+    return FoundMenu(
+        entries=tuple(entries.values()),
+        default=default if default in entries else next(iter(entries)),
+        timeout=(menu.timeout or None) if waits else 0,
+    )
 
 
 def initrd_names(menu: BootMenu, label: bytes | None, words: list[bytes]) -> list[bytes]:

@@ -86,8 +86,15 @@ class BootMenu:
 
     @cached_property
     def _options(self) -> dict[tuple[bytes | None, bytes], bytes]:
-        """The last argument of each keyword, by label and keyword."""
-        return {(line.label, line.keyword): line.argument for line in self.lines}
+        """The last argument of each keyword, by label and keyword.
+
+        ``menu label`` is a keyword of its own.
+        """
+        options = {(line.label, line.keyword): line.argument for line in self.lines}
+        for line in self.lines:
+            if line.keyword == b"menu" and line.argument[:5].lower() == b"label":
+                options[line.label, b"menu label"] = line.argument[5:].strip(BLANKS)
+        return options
 
     @property
     def labels(self) -> tuple[bytes, ...]:
