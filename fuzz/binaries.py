@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fuzz import mutators
 from fuzz.target import Plant, attempt, given, require_equal, target
 from purekernel.formats.bzimage import kernel_release, unpack_kernel
+from purekernel.formats.efi_loader import find_grub_menu, parse_loader
 from purekernel.formats.elf import (
     parse_elf_header,
     parse_object,
@@ -23,6 +24,7 @@ from purekernel.formats.kernel_module import (
 from purekernel.formats.ld_cache import build_ld_cache, list_ld_cache, parse_ld_cache
 from purekernel.formats.ld_cache.layout import CacheFormat
 from purekernel.formats.module_index import build_index, parse_index
+from purekernel.formats.pe import NewSection, add_sections, parse_pe
 from purekernel.rootfs.depmod import parse_symvers, parse_system_map
 
 
@@ -56,6 +58,26 @@ def elf_object(data: bytes) -> None:
     whole = attempt(parse_object, given(data))
     parts = attempt(read_object, _reader(data), len(data), name="input")
     require_equal("object", parts, whole)
+
+
+@target(
+    Plant(path="formats/pe.py", before="raise file.fail(entry"),
+    Plant(path="formats/efi_loader.py", before="break"),
+)
+def efi_loader(data: bytes) -> None:
+    """Read a boot loader of UEFI; add a section, and read it again."""
+    loader = attempt(parse_loader, given(data))
+    if loader is not None:
+        attempt(find_grub_menu, loader)
+    image = attempt(parse_pe, given(data))
+    if image is None:
+        return
+    section = NewSection(name=b".fuzz", content=[b"added"])
+    whole = attempt(add_sections, image, [section])
+    if whole is not None:
+        again = attempt(parse_pe, given(bytes(whole)))
+        if again is not None:
+            require_equal("added section", bytes(again.section(b".fuzz") or b""), b"added")
 
 
 def _reader(data: bytes) -> Callable[[int, int], bytes]:

@@ -32,6 +32,7 @@ from purekernel.formats.ld_cache import build_ld_cache
 from purekernel.formats.ld_cache.layout import CacheFormat, LdCacheEntry
 from purekernel.formats.lz4 import build_frame, build_lz4
 from purekernel.formats.module_index import IndexValue, build_index
+from purekernel.formats.pe import Machine
 from purekernel.formats.ruby_marshal import Hash, Object, Symbol, UserDefined, build_marshal
 from purekernel.formats.squashfs.codecs import lz4_codec, xz_codec, zstd_codec
 from purekernel.formats.squashfs.writer import Options, build_squashfs
@@ -59,7 +60,7 @@ from purekernel.tree import (
     Symlink,
     Tree,
 )
-from tests import bzimages, debs, elves, kernel_modules
+from tests import bzimages, debs, elves, kernel_modules, pes
 from tests.executors import AtOnce
 from tests.formats import fats, qcow2s
 from tests.formats.iso import handmade
@@ -465,6 +466,23 @@ def elf_object() -> Seeds:
         "program": make(
             None, b"libc.so.6", bits=32, kind=2, interpreter=b"/lib/ld-linux.so.2", runpath=b"/x"
         ),
+    }
+
+
+def efi_loader() -> Seeds:
+    """Return small boot loaders of UEFI."""
+    script = b"search --set=root --file /x; set prefix=($root)/boot/grub; source $prefix/grub.cfg"
+    disk = fats.make_fat12({"GRUB.CFG": script})
+    return {
+        "grub": pes.make_grub(config=b"normal (memdisk)/grub.cfg"),
+        "memdisk": pes.make_grub(
+            b"(memdisk)/boot/grub",
+            memdisk=debs.tar([debs.entry("boot/grub/grub.cfg", script)]),
+            machine=Machine.IA32,
+        ),
+        "fat": pes.make_grub(b"(memdisk)/", memdisk=bytes(disk[: 20 * fats.SECTOR_BYTES])),
+        "shim": pes.make_shim(signature=b"PKCS#7"),
+        "stub": pes.make_stub(),
     }
 
 
@@ -904,7 +922,7 @@ SEEDS: dict[str, Callable[[], Seeds]] = {
     for make in (
         tar, cpio, gzip, deflate, compression, lz4, ar,
         iso, core_iso, initrds, fat, qcow2, squashfs, overlay, archive,
-        elf, elf_object, ld_cache, kernel_module, module_index, kernel, kernel_symbols,
+        elf, elf_object, efi_loader, ld_cache, kernel_module, module_index, kernel, kernel_symbols,
         deb, control, packages_index, release, keyring, relations,
         gem, gemspec, marshal, gem_index, quick_spec, gem_info, gem_list,
         boot_menu, mtree, toml, recipe, lock_file, lists, settings, tinycore,
