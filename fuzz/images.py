@@ -64,7 +64,7 @@ def iso(data: bytes) -> None:
 
 
 @target(
-    Plant(path="formats/core_iso.py", before="raise _no_boot(image, file.name)"),
+    Plant(path="formats/core_iso.py", before="raise _no_boot(file.name)"),
     mutate=mutators.iso,
 )
 def core_iso(data: bytes) -> None:

@@ -27,7 +27,7 @@ from purekernel.formats.elf import ElfClass
 from purekernel.formats.extension_info import build_info
 from purekernel.formats.gem.index import build_gem_index
 from purekernel.formats.gem.reader import parse_gem
-from purekernel.formats.iso import ElTorito, VolumeFields, build_iso
+from purekernel.formats.iso import IsoBoot, VolumeFields, build_iso
 from purekernel.formats.ld_cache import build_ld_cache
 from purekernel.formats.ld_cache.layout import CacheFormat, LdCacheEntry
 from purekernel.formats.lz4 import build_frame, build_lz4
@@ -265,7 +265,7 @@ def _iso_tree() -> Tree:
     return tree
 
 
-_BOOT = ElTorito(boot_image=b"boot/isolinux.bin", catalog=b"boot/boot.cat")
+_BOOT = IsoBoot.by_bios(boot_image=b"boot/isolinux.bin", catalog=b"boot/boot.cat")
 
 
 def _iso(tree: Tree) -> bytes:

@@ -1,7 +1,7 @@
 """Find the boot methods of a base that an output would lose.
 
-Outputs boot by BIOS from a CD with the isolinux of their base. This module lists the other boot
-methods of a base, so that no build drops them silently.
+Outputs boot in every way that their base boots, as far as purekernel knows the way. This module
+lists what it does not know, so that no build drops it silently.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from purekernel.errors import BootLossError, raise_all
 from purekernel.formats.cpio import early_names
-from purekernel.formats.iso import BootEntry, IsoImage
+from purekernel.formats.iso import IsoImage
 from purekernel.input import Input
 from purekernel.records import frozen
 from purekernel.tree import display
@@ -32,12 +32,10 @@ class BootLoss:
 
 
 def find_lost_ways(image: IsoImage) -> tuple[BootLoss, ...]:
-    """Return the boot methods of ``image`` that an ISO written from its tree would lose."""
-    lost = [_describe_entry(entry) for entry in image.other_entries]
-    if image.system_area:
-        lost.append(f"its system area, {image.system_area}, for booting from USB sticks and disks")
+    """Return the boot methods of ``image`` that an ISO written from it would lose."""
     return tuple(
-        BootLoss(refusal=f"the output would lose {what}", note=f"dropped {what}") for what in lost
+        BootLoss(refusal=f"the output would lose {what}", note=f"dropped {what}")
+        for what in image.lost
     )
 
 
@@ -65,15 +63,6 @@ def refuse_losses(losses: Sequence[BootLoss], *, source: str) -> None:
         CombinedError: there are several losses.
     """
     raise_all(BootLossError(f"{source}: {loss.refusal}") for loss in losses)
-
-
-def _describe_entry(entry: BootEntry) -> str:
-    words = [f"the El Torito entry for {entry.firmware} ({entry.location}"]
-    if entry.emulation:
-        words.append(", emulating a disk")
-    if not entry.is_bootable:
-        words.append(", not bootable")
-    return "".join((*words, ")"))
 
 
 def _list(names: Sequence[bytes]) -> str:

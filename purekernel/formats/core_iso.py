@@ -11,26 +11,27 @@ from purekernel.formats.boot_losses import BootLoss, find_early_archive, find_lo
 from purekernel.formats.booted import Booted, read_booted
 from purekernel.formats.cpio import Initramfs, find_early_end, parse_initrds
 from purekernel.formats.detect import FileKind, detect, name_kind
-from purekernel.formats.iso import BootEntry, ElTorito, IsoImage, parse_iso
+from purekernel.formats.iso import EFI, IsoBoot, parse_iso
 from purekernel.input import Input
 from purekernel.records import frozen
 from purekernel.tree import (
-    ROOT,
     Buffer,
     Directory,
     File,
     Metadata,
     Tree,
     display,
-    subtree,
     with_example,
 )
-from purekernel.tree.path import escape, join
+from purekernel.tree.path import ancestors, escape, join
 
 BOOT_FOLDER = b"boot"
 
 # Core loads the extensions in it at boot, where the kernel's command line has the word cde.
 CDE_FOLDER = b"cde"
+
+# Folders of the root that isolinux, GRUB, systemd-boot and firmware for UEFI boot from.
+LOADER_FOLDERS = (b"boot", b"isolinux", b"syslinux", b"grub", b"grub2", b"efi", b"loader")
 
 # The names on Core for x86, and on CorePure64 for x86_64, for an ISO whose menu names none.
 CORES = (b"boot/core.gz", b"boot/corepure64.gz")
@@ -71,39 +72,34 @@ class Base:
 
     Attributes:
         iso: the files of the ISO that the output keeps, including kernel and initrds.
-        boot: the boot settings; ``None`` for a base without a boot loader.
+        boot: how the ISO boots; ``None`` for a base without a boot loader.
         kernel_path: the path of the kernel on the ISO.
         kernel: the kernel.
         initrds: the initrds in order.
         initramfs: what they unpack to.
         root: the root file system to change, with the extensions that are merged into it.
         source: the name of the ISO or the initrds, for messages.
-        boot_entries: all entries of the El Torito catalog.
         lost: the boot methods that an output loses.
         outside: how many files the ISO has outside ``boot/``, with an example; empty without any.
+        dropped: the same for those that the output does not keep.
     """
 
     iso: Tree
-    boot: ElTorito | None
+    boot: IsoBoot | None
     kernel_path: bytes
     kernel: File
     initrds: tuple[Initrd, ...]
     initramfs: Initramfs
     root: Tree
     source: str
-    boot_entries: tuple[BootEntry, ...] = ()
     lost: tuple[BootLoss, ...] = ()
     outside: str = ""
+    dropped: str = ""
 
     @property
     def core_path(self) -> bytes:
         """The path of the first initrd with files of the root file system."""
         return next(initrd.path for initrd in self.initrds if not initrd.is_early)
-
-    @property
-    def keeps_outside(self) -> bool:
-        """Whether :attr:`iso` has the files outside ``boot/``."""
-        return any(name != BOOT_FOLDER for name in self.iso.entries(ROOT))
 
     def with_kernel(self, kernel: Buffer) -> Base:
         """Return the base with another kernel, which has the old one's name on the ISO."""
@@ -124,18 +120,19 @@ def parse_base(file: Input, *, keep_iso_files: bool | None = None) -> Base:
     Args:
         file: an ISO 9660 image; its limits apply to the initrds too.
         keep_iso_files: whether to keep files outside ``boot/`` too; by default only if ``cde/``,
-            the extensions on the disc, is among them. If the menu names files outside ``boot/``,
-            they are kept in any case, with all others.
+            the extensions on the disc, is among them, or the ISO boots from there too. If the menu
+            names files outside ``boot/``, they are kept in any case, with all others. Boot images
+            and the folders of boot loaders are always kept.
 
     Raises:
         FormatError: the ISO or an initrd is damaged.
-        BundleError: the ISO has no initrd, no kernel, or no boot entry for BIOS.
+        BundleError: the ISO has no initrd, no kernel, or no boot entry.
         BootMenuError: the menu names a file that the ISO does not have.
     """
     image = parse_iso(file)
-    if image.boot is None:
+    if image.boot is None or not image.boot.is_bootable:
         _find(image.tree, CORES, file.name, "root file system")
-        raise _no_boot(image, file.name)
+        raise _no_boot(file.name)
     booted = _booted(image.tree, image.boot.boot_image, file.name)
     contents = {path: image.tree[path] for path in booted.initrds}
     parts = [
@@ -148,10 +145,11 @@ def parse_base(file: Input, *, keep_iso_files: bool | None = None) -> Base:
     assert isinstance(kernel, File)  # noqa: S101  # read_booted found a file
     inside = all(path.startswith(BOOT_FOLDER + b"/") for path in (booted.kernel, *booted.initrds))
     if keep_iso_files is None:
-        keep_iso_files = CDE_FOLDER in image.tree
+        keep_iso_files = CDE_FOLDER in image.tree or _boots_outside(image.boot)
     keeps = keep_iso_files or not inside
+    iso = image.tree if keeps else _boot_files(image.tree, image.boot)
     return Base(
-        iso=image.tree if keeps else subtree(image.tree, BOOT_FOLDER),
+        iso=iso,
         boot=image.boot,
         kernel_path=booted.kernel,
         kernel=kernel,
@@ -159,9 +157,9 @@ def parse_base(file: Input, *, keep_iso_files: bool | None = None) -> Base:
         initramfs=initramfs,
         root=initramfs.tree,
         source=file.name,
-        boot_entries=image.boot_entries,
         lost=(*find_lost_ways(image), *lost),
         outside=files_outside_boot(image.tree),
+        dropped=files_outside_boot(image.tree, besides=iso),
     )
 
 
@@ -269,7 +267,30 @@ def _booted(iso: Tree, boot_image: bytes, source: str) -> Booted:
     return Booted(kernel=kernel, initrds=(core,))
 
 
-def files_outside_boot(iso: Tree, *, besides: Container[bytes] = ()) -> str:
+def _boots_outside(boot: IsoBoot) -> bool:
+    """Return whether a boot image, or a file that its loader may look for, is outside ``boot/``.
+
+    Loaders for UEFI find the disc that they started from by any file of it.
+    """
+    paths = [entry.path for entry in boot.entries if entry.path is not None]
+    return any(not path.startswith(BOOT_FOLDER + b"/") for path in paths) or any(
+        entry.platform == EFI for entry in boot.entries
+    )
+
+
+def _boot_files(iso: Tree, boot: IsoBoot) -> Tree:
+    """Return a tree with ``boot/``, the boot images, and the folders of boot loaders."""
+    images = [entry.path for entry in boot.entries if entry.path is not None]
+    above = {folder for path in images for folder in (path, *ancestors(path))}
+    tree = iso.copy()
+    # Files before their folders.
+    for path in reversed([path for path, _node in iso.walk() if path]):
+        if path not in above and path.partition(b"/")[0].lower() not in LOADER_FOLDERS:
+            tree.remove(path)
+    return tree
+
+
+def files_outside_boot(iso: Tree, *, besides: Container[bytes] | Tree = ()) -> str:
     """Return how many files are outside ``boot/``, with an example; empty without any.
 
     Args:
@@ -287,18 +308,11 @@ def files_outside_boot(iso: Tree, *, besides: Container[bytes] = ()) -> str:
     return with_example(len(paths), "file", display(paths[0]), clause=" outside boot/")
 
 
-def _no_boot(image: IsoImage, name: str) -> BundleError:
-    """Return the error for an ISO without a usable boot entry."""
-    if not image.boot_entries:
-        return BundleError(
-            f"{name}: the ISO has no El Torito boot record, so it cannot boot",
-            hint="use an original Tiny Core ISO as the base",
-        )
-    firmware = " and ".join(dict.fromkeys(entry.firmware for entry in image.boot_entries))
+def _no_boot(name: str) -> BundleError:
+    """Return the error for an ISO without a boot entry."""
     return BundleError(
-        f"{name}: the boot catalog must have an entry that loads a file by BIOS without disk "
-        f"emulation, got entries for {firmware}",
-        hint="use a base that boots by BIOS with isolinux; purekernel cannot write other methods",
+        f"{name}: the ISO has no El Torito boot record with a bootable entry, so it cannot boot",
+        hint="use an original Tiny Core ISO as the base",
     )
 
 

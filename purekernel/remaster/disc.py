@@ -77,8 +77,8 @@ def change_disc(composition: Composition, metadata: Metadata) -> tuple[Tree, tup
 def find_left_out(composition: Composition, iso: Tree, kinds: Iterable[Emit]) -> Iterator[str]:
     """Yield a note for what is left out of each output, or is in it and not loaded."""
     base, disc, recipe = composition.base, composition.disc, composition.recipe
-    if base.outside and Emit.ISO in kinds and not base.keeps_outside:
-        yield f"{base.source}: dropped {base.outside}; --keep-iso-files keeps what is there"
+    if base.dropped and Emit.ISO in kinds:
+        yield f"{base.source}: dropped {base.dropped}; --keep-iso-files keeps what is there"
     if Emit.ISO in kinds and disc.cde is None and base.boot is not None and CDE in iso:
         menu = load_boot_menu(iso, base.boot.boot_image)
         if menu is not None and not loads_cde(menu[1]):

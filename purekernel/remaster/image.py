@@ -10,7 +10,7 @@ from attrs import field
 from purekernel.analysis.findings import Finding
 from purekernel.errors import BundleError
 from purekernel.formats.boot_losses import BootLoss, refuse_losses
-from purekernel.formats.iso import ElTorito, VolumeFields, write_iso
+from purekernel.formats.iso import IsoBoot, VolumeFields, write_iso
 from purekernel.host.write import Output
 from purekernel.recipe.flavour import Emit, Flavour, Generation, InitrdLayout
 from purekernel.records import frozen
@@ -40,7 +40,7 @@ class Image:
         kernel: content of the kernel.
         kernel_path: path of the kernel on the ISO.
         iso: the tree of the ISO.
-        boot: the ISO's El Torito boot entry; ``None`` if the base has no boot loader.
+        boot: how the ISO boots; ``None`` if the base has no boot loader.
         kernel_words: words for the kernel's command line, if there is no boot menu to hold them.
         volume: the ISO's volume descriptor fields.
         timestamp: the newest time in it, in seconds since 1970, UTC.
@@ -68,7 +68,7 @@ class Image:
     kernel: Buffer = field(repr=False)
     kernel_path: bytes
     iso: Tree
-    boot: ElTorito | None
+    boot: IsoBoot | None
     kernel_words: tuple[bytes, ...] = ()
     volume: VolumeFields
     timestamp: int

@@ -251,8 +251,7 @@ def _drop_boot(
         *base.lost,
         *find_unreached_menus(
             iso,
-            base.boot.boot_image,
-            base.boot_entries,
+            base.boot,
             recipe.boot,
             new_initrds=changes_names(base, recipe.core.layout),
             cde_place=recipe.extensions.place("cde") if has_cde else None,

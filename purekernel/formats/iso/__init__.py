@@ -5,24 +5,27 @@ from typing import TYPE_CHECKING
 from purekernel.libraries import lazy_names
 
 if TYPE_CHECKING:
-    from purekernel.formats.iso.layout import (
+    from purekernel.formats.iso.boot import (
         EFI,
         BootEntry,
-        ElTorito,
-        IsoImage,
-        VolumeFields,
-        check_fields,
+        DiskBoot,
+        DiskParts,
+        Extent,
+        IsoBoot,
+        IsoLayout,
     )
+    from purekernel.formats.iso.layout import VolumeFields, check_fields
     from purekernel.formats.iso.names import joliet_names
-    from purekernel.formats.iso.reader import parse_iso, parse_iso_files
+    from purekernel.formats.iso.reader import IsoImage, parse_iso, parse_iso_files
     from purekernel.formats.iso.writer import build_iso, write_iso
 else:
     __getattr__ = lazy_names(
         __name__,
         {
-            "layout": "EFI BootEntry ElTorito IsoImage VolumeFields check_fields",
+            "boot": "EFI BootEntry DiskBoot DiskParts Extent IsoBoot IsoLayout",
+            "layout": "VolumeFields check_fields",
             "names": "joliet_names",
-            "reader": "parse_iso parse_iso_files",
+            "reader": "IsoImage parse_iso parse_iso_files",
             "writer": "build_iso write_iso",
         },
     )
@@ -30,8 +33,12 @@ else:
 __all__ = [
     "EFI",
     "BootEntry",
-    "ElTorito",
+    "DiskBoot",
+    "DiskParts",
+    "Extent",
+    "IsoBoot",
     "IsoImage",
+    "IsoLayout",
     "VolumeFields",
     "build_iso",
     "check_fields",

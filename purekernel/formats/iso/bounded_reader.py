@@ -16,8 +16,8 @@ from purekernel.formats.iso.check import IsoSurvey
 from purekernel.formats.iso.layout import FIRST_DESCRIPTOR, SECTOR_BYTES
 from purekernel.input import Input
 
-# These reads are for continuations of Rock Ridge entries, the boot catalog and the boot image, each
-# of at most a sector. pycdlib compares each continuation with all earlier ones, in quadratic time.
+# These reads are for continuations of Rock Ridge entries, each of at most a sector. pycdlib
+# compares each continuation with all earlier ones, in quadratic time.
 MAX_READS = 10_000
 
 

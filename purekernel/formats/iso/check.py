@@ -66,15 +66,17 @@ class IsoSurvey:
 
     Attributes:
         descriptors: the volume descriptors, of a sector each, from sector 16 on: the primary
-            descriptor, the boot record if any, the Joliet descriptor if the image has no Rock
-            Ridge, and the terminator; then zeros.
+            descriptor, the Joliet descriptor if the image has no Rock Ridge, and the terminator;
+            then zeros.
         extents: the size of each directory and path table in bytes, by its offset in bytes.
+        boot_record: the boot record, which pycdlib does not read; empty if there is none.
         patches: bytes to replace, by their offset, so that pycdlib reads entries of Rock Ridge that
             it does not know as padding (PD). The kernel ignores such entries.
     """
 
     descriptors: tuple[bytes, ...]
     extents: dict[int, int]
+    boot_record: bytes = b""
     patches: dict[int, bytes] = field(factory=dict)
 
 
@@ -131,8 +133,7 @@ class _Surveyor:
                 "the end of the file",
             )
         kept = [primary]
-        if len(descriptors) > 1 and descriptors[1][0] == BOOT:
-            kept.append(descriptors[1][1])
+        boot_record = next((raw for kind, raw in descriptors if kind == BOOT), b"")
         if not self._has_rock_ridge(primary, start):
             kept += [raw for kind, raw in descriptors if kind == SUPPLEMENTARY and _is_joliet(raw)][
                 :1
@@ -145,7 +146,12 @@ class _Surveyor:
         self._report()
         # Zeros hide the other descriptors, and those of UDF, which may follow.
         hidden = [bytes(SECTOR_BYTES)] * (count - len(kept) + 1)
-        return IsoSurvey(descriptors=(*kept, *hidden), extents=self._extents, patches=self._patches)
+        return IsoSurvey(
+            descriptors=(*kept, *hidden),
+            boot_record=boot_record,
+            extents=self._extents,
+            patches=self._patches,
+        )
 
     def _report(self) -> None:
         """Send notes about entries and associated files, which Linux ignores too."""

@@ -1,17 +1,15 @@
-"""Define the parts of an ISO image other than its tree: boot entries, texts, device numbers.
+"""Define the sizes, text fields and device numbers of an ISO image.
 
-Source: ECMA-119 (ISO 9660); "El Torito" Bootable CD-ROM Format Specification 1.0;
-isolinux's boot info table, as mkisofs(8) describes it.
+Source: ECMA-119 (ISO 9660); "El Torito" Bootable CD-ROM Format Specification 1.0.
 """
 
 from __future__ import annotations
 
-from attrs import asdict, field
+from attrs import asdict
 from pycdlib import headervd, pycdlib
 
 from purekernel.errors import UsageError
 from purekernel.records import frozen
-from purekernel.tree import Buffer, Tree, display
 
 SECTOR_BYTES = 2048
 
@@ -22,11 +20,6 @@ FIRST_DESCRIPTOR = 16
 
 # The sector of the boot record (El Torito, 2.0).
 BOOT_RECORD = 17
-
-
-# The boot info table occupies these bytes of the boot image. Its checksum covers the bytes after.
-BOOT_INFO_OFFSET = 8
-BOOT_INFO_END = 64
 
 
 # The size field of a directory record has 32 bits.
@@ -72,94 +65,6 @@ class VolumeFields:
     publisher_id: str = ""
     preparer_id: str = ""
     copyright_file_id: str = ""
-
-
-@frozen(kw_only=True)
-class ElTorito:
-    """Boot settings: without emulation, from a file of the tree.
-
-    Attributes:
-        boot_image: the path of the file that the firmware loads.
-        catalog: the path of the boot catalog. The writer makes it; it is not a file of the tree.
-        load_sectors: how much of the boot image the firmware loads, in sectors of 512 bytes.
-        boot_info_table: whether bytes 8 to 63 of the boot image are a boot info table, which
-            isolinux needs.
-    """
-
-    boot_image: bytes
-    catalog: bytes
-    load_sectors: int = 4
-    boot_info_table: bool = True
-
-
-# Platforms of El Torito entries. (Source: El Torito 1.0, 2.1; UEFI specification 2.10, 13.3.2.1.)
-X86 = 0
-EFI = 0xEF
-_PLATFORMS = {X86: "BIOS", 1: "PowerPC", 2: "Mac", EFI: "UEFI"}
-
-
-@frozen(kw_only=True)
-class BootEntry:
-    """An entry of an El Torito catalog.
-
-    Attributes:
-        platform: the firmware of the entry: :data:`X86`, :data:`EFI`, ...
-        is_bootable: whether the entry is marked as bootable.
-        emulation: the type of disk that the firmware emulates; 0 for none.
-        path: the path of the boot image in the tree; ``None`` if it is not a file of the tree.
-        extent: where the boot image starts, in sectors of 2048 bytes.
-        load_sectors: how much of it the firmware loads, in sectors of 512 bytes.
-        content: the boot image; if it is not a file, the bytes from its start to the end of the
-            ISO.
-    """
-
-    platform: int
-    is_bootable: bool
-    emulation: int
-    path: bytes | None
-    extent: int
-    load_sectors: int
-    content: Buffer = field(repr=False)
-
-    @property
-    def firmware(self) -> str:
-        """The name of the firmware."""
-        return _PLATFORMS.get(self.platform, f"platform {self.platform:#04x}")
-
-    @property
-    def location(self) -> str:
-        """The path of the boot image, or its sector if it is not a file, for messages."""
-        return f"sector {self.extent}" if self.path is None else display(self.path)
-
-
-@frozen(kw_only=True)
-class IsoImage:
-    """The content of an image.
-
-    Attributes:
-        tree: the files, without the boot catalog and without Rock Ridge's folder for relocated
-            folders.
-        fields: the text fields of the volume descriptor.
-        boot: the boot settings for BIOS; ``None`` if no entry of the El Torito catalog boots a
-            file of the tree by BIOS without emulation.
-        boot_entries: all entries of the El Torito catalog, the default entry first.
-        boot_index: the index of the entry that ``boot`` describes, if ``boot`` is not ``None``.
-        system_area: a description of the system area; empty if it is unused.
-    """
-
-    tree: Tree
-    fields: VolumeFields
-    boot: ElTorito | None
-    boot_entries: tuple[BootEntry, ...] = ()
-    boot_index: int = 0
-    system_area: str = ""
-
-    @property
-    def other_entries(self) -> tuple[BootEntry, ...]:
-        """All entries except the one at ``boot_index``, if ``boot`` is set."""
-        if self.boot is None:
-            return self.boot_entries
-        return self.boot_entries[: self.boot_index] + self.boot_entries[self.boot_index + 1 :]
 
 
 # Device numbers in Rock Ridge's PN entry: a high and a low half.

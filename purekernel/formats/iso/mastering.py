@@ -10,17 +10,11 @@ to the volume (``_finish_add``), and allocates the continuation area of each rec
 from __future__ import annotations
 
 import stat
-import struct
+from collections.abc import Sequence
 
 from pycdlib import dr, eltorito, headervd, inode, path_table_record, pycdlib, rockridge
 
-from purekernel.formats.iso.layout import (
-    BOOT_INFO_END,
-    BOOT_INFO_OFFSET,
-    FIRST_DESCRIPTOR,
-    SECTOR_BYTES,
-    split_device,
-)
+from purekernel.formats.iso.layout import SECTOR_BYTES, split_device
 from purekernel.formats.iso.pieces import (
     DeviceRecord,
     DiscContent,
@@ -46,6 +40,29 @@ INTERCHANGE_LEVEL = 3
 MAX_LEVELS = 8
 
 RELOCATED_MODE = 0o555
+
+
+class BootCatalog(eltorito.EltoritoBootCatalog):
+    """A boot catalog that pycdlib places, and whose bytes are not pycdlib's.
+
+    pycdlib puts the images of its entries first on the disc, in the order of their names.
+    """
+
+    __slots__ = ("data",)
+
+    def boot(self, images: Sequence[inode.Inode]) -> None:
+        """Set the contents to put first."""
+        first, *others = images or [inode.Inode()]
+        if not images:
+            first.new(0, DiscContent(b""), False, 0)  # type: ignore[arg-type]  # same methods
+        self.new(self.br, first, 0, 0, "noemul", 0, 0, True)
+        for image in others:
+            self.add_section(image, 0, 0, "noemul", 0, efi=True, bootable=True)
+        self.data = b""
+
+    def record(self) -> bytes:  # overrides pycdlib's method
+        """Return the bytes of the catalog."""
+        return self.data
 
 
 class Mastering(pycdlib.PyCdlib):
@@ -155,35 +172,43 @@ class Mastering(pycdlib.PyCdlib):
             links.describe(self._new_leaf(dr.DirectoryRecord(), place, names, node, 0))
 
     def add_boot_catalog(
-        self, place: DiscPlace, names: Names, node: File, data: inode.Inode, load_sectors: int
-    ) -> None:
-        """Add the boot record and the boot catalog, as a file; the catalog boots ``data``."""
+        self,
+        place: DiscPlace,
+        names: Names,
+        node: File,
+        images: Sequence[inode.Inode],
+        size_bytes: int,
+    ) -> BootCatalog:
+        """Add the boot record, and a file for the boot catalog; its bytes are set later.
+
+        Args:
+            place: the folder of the file.
+            names: its name.
+            node: the file, for its metadata.
+            images: the contents of boot images, from :meth:`add_content`. They come first on the
+                disc.
+            size_bytes: the size of the catalog, in whole sectors.
+        """
         boot_record = headervd.BootRecord()
         boot_record.new(b"EL TORITO SPECIFICATION")
         self.brs.append(boot_record)
-        catalog = eltorito.EltoritoBootCatalog(boot_record)
-        catalog.new(boot_record, data, load_sectors, 0, "noemul", 0, 0, True)
+        catalog = BootCatalog(boot_record)
+        catalog.boot(images)
         self.eltorito_boot_catalog = catalog
-        catalog.add_dirrecord(
-            self._new_leaf(dr.DirectoryRecord(), place, names, node, SECTOR_BYTES)
-        )
-        catalog.add_dirrecord(self._new_joliet_leaf(place, names, node, SECTOR_BYTES))
-        self._finish_add(2 * SECTOR_BYTES, 0)  # the record, and the catalog itself
+        record = self._new_leaf(dr.DirectoryRecord(), place, names, node, size_bytes)
+        catalog.add_dirrecord(record)
+        catalog.add_dirrecord(self._new_joliet_leaf(place, names, node, size_bytes))
+        self._finish_add(SECTOR_BYTES + size_bytes, 0)  # the record, and the catalog itself
+        return catalog
 
-    def patch_boot_info(self, data: inode.Inode, content: Buffer) -> None:
-        """Write the boot info table into the boot image. Add nothing later, which would move it."""
+    def settle(self) -> int:
+        """Fix all places, and return the size of the volume in sectors. Add nothing later."""
         self.force_consistency()
-        patched = bytearray(content)
-        summed = bytes(patched[BOOT_INFO_END:])
-        summed += bytes(-len(summed) % 4)
-        patched[BOOT_INFO_OFFSET:BOOT_INFO_END] = struct.pack(
-            "<4I40x",
-            FIRST_DESCRIPTOR,
-            data.extent_location(),
-            len(patched),
-            sum(word for (word,) in struct.iter_unpack("<I", summed)) & 0xFFFFFFFF,
-        )
-        data.update_fp(DiscContent(patched), len(patched))  # type: ignore[arg-type]  # same methods
+        return int(self.pvd.space_size)
+
+    def replace_content(self, data: inode.Inode, content: Buffer) -> None:
+        """Replace a content by another of the same size."""
+        data.update_fp(DiscContent(content), len(content))  # type: ignore[arg-type]  # same methods
 
     def add_padding(self, sectors: int) -> None:
         """Add ``sectors`` of zeros at the end of the image."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Any, BinaryIO
 
 from pycdlib import dates, dr, rockridge
 
 from purekernel.records import frozen
 from purekernel.tree import Buffer, Node, file_type
+
+ZEROS = bytes(1 << 16)
 
 
 @frozen(kw_only=True)
@@ -56,6 +59,57 @@ class Links:
         """Say in a record that its file has these names."""
         owner = entries_with(record, "px_record").px_record
         owner.posix_file_links, owner.posix_serial_number = self.count, self.serial
+
+
+# pycdlib seeks in all directions while it writes. Extents collects its writes by offset, without
+# copies of file contents, and then writes the image to a stream that need not be seekable.
+
+
+class Extents:
+    """A seekable stream that collects writes by offset."""
+
+    def __init__(self) -> None:
+        self._pieces: list[tuple[int, Buffer]] = []
+        self._offset = 0
+        self._end = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Set the position, and return it in bytes from the start."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset, os.SEEK_END: self._end}[whence]
+        self._offset = start + offset
+        return self._offset
+
+    def tell(self) -> int:
+        """Return the position of the next write, in bytes."""
+        return self._offset
+
+    def write(self, data: Buffer) -> int:
+        """Keep ``data`` at the current position, without a copy."""
+        if len(data):
+            self._pieces.append((self._offset, data))
+            self._offset += len(data)
+            self._end = max(self._end, self._offset)
+        return len(data)
+
+    def put(self, offset: int, data: Buffer) -> None:
+        """Keep ``data`` at ``offset``, without a copy."""
+        self.seek(offset)
+        self.write(data)
+
+    def pad_to(self, size_bytes: int) -> None:
+        """Make the image at least so long, with zeros."""
+        self._end = max(self._end, size_bytes)
+
+    def write_to(self, stream: BinaryIO) -> None:
+        """Write all pieces to ``stream`` in order, with zeros in the gaps."""
+        end = 0
+        for offset, data in sorted(self._pieces, key=lambda piece: piece[0]):
+            if offset < end:
+                raise AssertionError(f"overlapping writes at byte {offset} of the image")
+            stream.writelines(ZEROS[: offset - start] for start in range(end, offset, len(ZEROS)))
+            stream.write(data)
+            end = offset + len(data)
+        stream.writelines(ZEROS[: self._end - start] for start in range(end, self._end, len(ZEROS)))
 
 
 class DiscContent:

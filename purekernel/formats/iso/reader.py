@@ -7,30 +7,20 @@ have their unpacked content.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import BinaryIO, TypeVar, cast
 
 from attrs import evolve
-from pycdlib import dr, eltorito, pycdlib, pycdlibexception
+from pycdlib import dr, pycdlib, pycdlibexception
 
 from purekernel.errors import FormatError, PurekernelError, TreeError
+from purekernel.formats.iso.boot import IsoBoot
+from purekernel.formats.iso.boot_reader import IsoFile, read_boot
 from purekernel.formats.iso.bounded_reader import Window
 from purekernel.formats.iso.check import survey
-from purekernel.formats.iso.layout import (
-    BOOT_INFO_END,
-    BOOT_INFO_OFFSET,
-    FIRST_DESCRIPTOR,
-    SECTOR_BYTES,
-    X86,
-    BootEntry,
-    ElTorito,
-    IsoImage,
-    VolumeFields,
-    get_fields,
-)
+from purekernel.formats.iso.layout import VolumeFields, get_fields
 from purekernel.formats.iso.records import (
     ASSOCIATED,
     MULTI_EXTENT,
@@ -46,18 +36,33 @@ from purekernel.formats.iso.records import (
     rock_ridge_name,
     zisofs_entry,
 )
-from purekernel.formats.iso.system_area import describe_system_area
 from purekernel.formats.iso.zisofs import unpack_zisofs
 from purekernel.input import Input
 from purekernel.records import frozen
 from purekernel.tree import ROOT, Buffer, Directory, LazyContent, Tree, display, parse_path
-from purekernel.tree.path import join, parent
+from purekernel.tree.path import join
 
 Name = Callable[[dr.DirectoryRecord], bytes]
 _Result = TypeVar("_Result")
 
-BOOTABLE = 0x88
-NO_EMULATION = 0
+
+@frozen(kw_only=True)
+class IsoImage:
+    """The content of an image.
+
+    Attributes:
+        tree: the files, without the boot catalog and without Rock Ridge's folder for relocated
+            folders.
+        fields: the text fields of the volume descriptor.
+        boot: how the image boots, as far as another image can have it; ``None`` if it has no boot
+            catalog with entries.
+        lost: what else it has for booting, in words for messages.
+    """
+
+    tree: Tree
+    fields: VolumeFields
+    boot: IsoBoot | None
+    lost: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -92,11 +97,12 @@ def parse_iso_files(file: Input) -> Tree:
 
 
 def _read(file: Input, read: Callable[[_IsoReader], _Result]) -> _Result:
-    window = Window(file, survey(file))
+    surveyed = survey(file)
+    window = Window(file, surveyed)
     image = pycdlib.PyCdlib()
     try:
         image.open_fp(cast("BinaryIO", window))
-        return read(_IsoReader(file, image))
+        return read(_IsoReader(file, image, surveyed.boot_record))
     except TreeError as error:
         raise file.fail(None, "valid names", str(error)) from None
     except PurekernelError:
@@ -120,8 +126,9 @@ def _close(image: pycdlib.PyCdlib) -> None:
 
 
 class _IsoReader:
-    def __init__(self, file: Input, image: pycdlib.PyCdlib) -> None:
+    def __init__(self, file: Input, image: pycdlib.PyCdlib, boot_record: bytes) -> None:
         self._file = file
+        self._boot_record = boot_record
         self._view = file.view
         self._image = image
         self._block_bytes = image.pvd.logical_block_size()
@@ -142,19 +149,32 @@ class _IsoReader:
 
     def read(self) -> IsoImage:
         root, members = self._members()
-        entries = self._boot_entries(members)
-        boot, boot_index = self._boot(members, entries)
-        if boot is not None:
-            extent = self._catalog_extent()
-            members = [member for member in members if not self._starts_at(member, extent)]
+        found = read_boot(self._file, self._boot_record, self._files(members))
+        if found.catalog_offset is not None:
+            members = [member for member in members if self._offset(member) != found.catalog_offset]
         return IsoImage(
             tree=self._build(root, members),
             fields=self._fields(members),
-            boot=boot,
-            boot_entries=entries,
-            boot_index=boot_index,
-            system_area=describe_system_area(self._view),
+            boot=found.boot,
+            lost=found.lost,
         )
+
+    def _files(self, members: list[_Member]) -> dict[int, IsoFile]:
+        """Return the first name and the content of each file with content, by its offset."""
+        files: dict[int, IsoFile] = {}
+        for member in members:
+            offset = self._offset(member)
+            if offset is not None and offset not in files:
+                content = self._content(member.records)
+                files[offset] = IsoFile(path=member.path, content=content)
+        return files
+
+    def _offset(self, member: _Member) -> int | None:
+        """Return where the content of a file is, in bytes; ``None`` without any."""
+        record = member.records[0]
+        if record.isdir or not record.data_length:
+            return None
+        return record.extent_location() * self._block_bytes
 
     def _walk(self, root: dr.DirectoryRecord, name: Name) -> Iterator[_Member]:
         """Yield all paths, parents first, with relocated folders at their original paths."""
@@ -253,86 +273,6 @@ class _IsoReader:
         self._file.check_unpacked(total_bytes)
         return b"".join(self._view[start:end] for start, end in pieces)
 
-    def _boot_entries(self, members: list[_Member]) -> tuple[BootEntry, ...]:
-        """Return the entries of the El Torito catalog, in its order."""
-        catalog = self._image.eltorito_boot_catalog
-        if catalog is None:
-            return ()
-        platform = catalog.validation_entry.platform_id
-        entries = [(platform, catalog.initial_entry)]
-        for section in catalog.sections:
-            entries += [(section.platform_id, entry) for entry in section.section_entries]
-        entries += [(platform, entry) for entry in catalog.standalone_entries]
-        return tuple(self._boot_entry(number, entry, members) for number, entry in entries)
-
-    def _boot_entry(
-        self, platform: int, entry: eltorito.EltoritoEntry, members: list[_Member]
-    ) -> BootEntry:
-        extent = entry.get_rba()
-        images = [member for member in members if self._starts_at(member, extent)]
-        return BootEntry(
-            platform=platform,
-            is_bootable=entry.boot_indicator == BOOTABLE,
-            emulation=entry.boot_media_type,
-            path=images[0].path if images else None,
-            extent=extent,
-            load_sectors=entry.sector_count,
-            content=(
-                self._content(images[0].records) if images else self._view[extent * SECTOR_BYTES :]
-            ),
-        )
-
-    def _boot(
-        self, members: list[_Member], entries: tuple[BootEntry, ...]
-    ) -> tuple[ElTorito | None, int]:
-        """Return the settings and the index of the first entry that :class:`ElTorito` can express.
-
-        That is an entry for BIOS without emulation that boots a file of the tree.
-        """
-        for index, entry in enumerate(entries):
-            if (
-                entry.platform == X86
-                and entry.is_bootable
-                and entry.emulation == NO_EMULATION
-                and entry.path is not None
-                and entry.load_sectors
-            ):
-                image = next(member for member in members if member.path == entry.path)
-                catalogs = [
-                    member for member in members if self._starts_at(member, self._catalog_extent())
-                ]
-                return (
-                    ElTorito(
-                        boot_image=entry.path,
-                        catalog=catalogs[0].path
-                        if catalogs
-                        else _catalog_path(entry.path, members),
-                        load_sectors=entry.load_sectors,
-                        boot_info_table=self._has_boot_info(image),
-                    ),
-                    index,
-                )
-        return None, 0
-
-    def _has_boot_info(self, member: _Member) -> bool:
-        content = memoryview(self._content(member.records))
-        if len(content) < BOOT_INFO_END:
-            return False
-        volume, extent, size_bytes = struct.unpack_from("<3I", content, BOOT_INFO_OFFSET)
-        return (volume, extent, size_bytes) == (
-            FIRST_DESCRIPTOR,
-            member.records[0].extent_location(),
-            len(content),
-        )
-
-    def _catalog_extent(self) -> int:
-        catalog = self._image.eltorito_boot_catalog
-        return -1 if catalog is None else catalog.extent_location()
-
-    def _starts_at(self, member: _Member, extent: int) -> bool:
-        record = member.records[0]
-        return not record.isdir and bool(record.data_length) and record.extent_location() == extent
-
     def _fields(self, members: list[_Member]) -> VolumeFields:
         fields = get_fields(self._image.pvd)
         for member in members:
@@ -343,15 +283,6 @@ class _IsoReader:
                     fields, copyright_file_id=member.path.decode("utf-8", "surrogateescape")
                 )
         return fields
-
-
-def _catalog_path(boot_image: bytes, members: list[_Member]) -> bytes:
-    """Return an unused path, next to the boot image, for a catalog that is not a file."""
-    taken = {member.path for member in members}
-    path = join(parent(boot_image), b"boot.cat")
-    while path in taken:
-        path += b"_"
-    return path
 
 
 def _groups(folder: dr.DirectoryRecord) -> Iterator[list[dr.DirectoryRecord]]:

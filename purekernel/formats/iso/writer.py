@@ -14,31 +14,30 @@ or after 2155 become the nearest time that the format can store.
 from __future__ import annotations
 
 import io
-import os
 from contextlib import suppress
 from typing import BinaryIO
 
 from attrs import evolve
 from pycdlib import inode, pycdlibexception
 
-from purekernel.errors import UnrepresentableError, UsageError
+from purekernel.errors import UnrepresentableError, UsageError, raise_all
+from purekernel.formats.iso.boot import IsoBoot
+from purekernel.formats.iso.boot_catalog import catalog_bytes
+from purekernel.formats.iso.boot_writer import check_entries, lay_out, settle_boot, write_around
 from purekernel.formats.iso.clock import hold, in_range
 from purekernel.formats.iso.layout import (
-    BOOT_INFO_END,
     MAX_FILE_BYTES,
-    ElTorito,
     VolumeFields,
     check_fields,
     fits,
     set_fields,
 )
-from purekernel.formats.iso.mastering import MAX_LEVELS, Mastering
+from purekernel.formats.iso.mastering import MAX_LEVELS, BootCatalog, Mastering
 from purekernel.formats.iso.names import iso_names, joliet_names
-from purekernel.formats.iso.pieces import DiscPlace, Links, Names
+from purekernel.formats.iso.pieces import DiscPlace, Extents, Links, Names
 from purekernel.records import frozen
 from purekernel.tree import (
     ROOT,
-    Buffer,
     Device,
     Directory,
     File,
@@ -69,9 +68,6 @@ MAX_ID = 0xFFFFFFFF
 BLOCK_BYTES = 1 << 32
 
 
-ZEROS = bytes(1 << 16)
-
-
 @frozen(kw_only=True)
 class _IsoEntry:
     """A path of the image with its names and node."""
@@ -81,7 +77,7 @@ class _IsoEntry:
     node: Node
 
 
-def build_iso(tree: Tree, *, fields: VolumeFields, boot: ElTorito | None, timestamp: int) -> bytes:
+def build_iso(tree: Tree, *, fields: VolumeFields, boot: IsoBoot | None, timestamp: int) -> bytes:
     """Return the image that :func:`write_iso` writes.
 
     Raises:
@@ -93,49 +89,8 @@ def build_iso(tree: Tree, *, fields: VolumeFields, boot: ElTorito | None, timest
     return stream.getvalue()
 
 
-# pycdlib seeks in all directions while it writes. Extents collects its writes by offset, without
-# copies of file contents, and then writes the image to a stream that need not be seekable.
-
-
-class Extents:
-    """A seekable stream that collects writes by offset."""
-
-    def __init__(self) -> None:
-        self._pieces: list[tuple[int, Buffer]] = []
-        self._offset = 0
-        self._end = 0
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set the position, and return it in bytes from the start."""
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset, os.SEEK_END: self._end}[whence]
-        self._offset = start + offset
-        return self._offset
-
-    def tell(self) -> int:
-        """Return the position of the next write, in bytes."""
-        return self._offset
-
-    def write(self, data: Buffer) -> int:
-        """Keep ``data`` at the current position, without a copy."""
-        if len(data):
-            self._pieces.append((self._offset, data))
-            self._offset += len(data)
-            self._end = max(self._end, self._offset)
-        return len(data)
-
-    def write_to(self, stream: BinaryIO) -> None:
-        """Write all pieces to ``stream`` in order, with zeros in the gaps."""
-        end = 0
-        for offset, data in sorted(self._pieces, key=lambda piece: piece[0]):
-            if offset < end:
-                raise AssertionError(f"overlapping writes at byte {offset} of the image")
-            stream.writelines(ZEROS[: offset - start] for start in range(end, offset, len(ZEROS)))
-            stream.write(data)
-            end = offset + len(data)
-
-
 def write_iso(
-    tree: Tree, stream: BinaryIO, *, fields: VolumeFields, boot: ElTorito | None, timestamp: int
+    tree: Tree, stream: BinaryIO, *, fields: VolumeFields, boot: IsoBoot | None, timestamp: int
 ) -> None:
     """Write ``tree`` as an ISO image.
 
@@ -145,9 +100,8 @@ def write_iso(
             after the layout of the whole image is known.
         fields: the text fields of the volume descriptor. A copyright file in the root is written
             as its ISO 9660 identifier, as the standard requires.
-        boot: the boot settings; ``None`` for an image that does not boot. With a boot info table,
-            bytes 8 to 63 of the boot image change. A file at the catalog's path in ``tree`` is not
-            written.
+        boot: how the image boots; ``None`` for one that does not. Where an entry says so, tables in
+            the boot image change. A file at the catalog's path in ``tree`` is not written.
         timestamp: the time of the volume and the boot catalog, in seconds since 1970, UTC.
 
     Raises:
@@ -160,9 +114,15 @@ def write_iso(
     with hold(timestamp):
         image = Mastering()
         try:
-            _fill(image, tree, plan, boot)
+            contents, catalog = _fill(image, tree, plan, boot)
             set_fields(image, _with_identifier(fields, plan))
-            image.write_fp(extents, blocksize=BLOCK_BYTES)  # type: ignore[arg-type]  # same methods
+            if boot is None or catalog is None:
+                image.write_fp(extents, blocksize=BLOCK_BYTES)  # type: ignore[arg-type]  # same methods
+            else:
+                layout = lay_out(image, tree, boot, contents)
+                catalog.data = settle_boot(image, tree, boot, layout, contents)
+                image.write_fp(extents, blocksize=BLOCK_BYTES)  # type: ignore[arg-type]  # same methods
+                write_around(extents, boot, layout)
         except pycdlibexception.PyCdlibException as error:
             raise UnrepresentableError(f"cannot write the tree as an ISO image: {error}") from error
         finally:
@@ -171,7 +131,7 @@ def write_iso(
     extents.write_to(stream)
 
 
-def _plan(tree: Tree, boot: ElTorito | None, timestamp: int) -> list[_IsoEntry]:
+def _plan(tree: Tree, boot: IsoBoot | None, timestamp: int) -> list[_IsoEntry]:
     """Check all nodes, and return the entries of the image, parents first."""
     if boot is not None:
         tree = _with_catalog(tree, boot, timestamp)
@@ -206,32 +166,18 @@ def _plan(tree: Tree, boot: ElTorito | None, timestamp: int) -> list[_IsoEntry]:
     return entries
 
 
-def _with_catalog(tree: Tree, boot: ElTorito, timestamp: int) -> Tree:
+def _with_catalog(tree: Tree, boot: IsoBoot, timestamp: int) -> Tree:
     """Check ``boot``, and return ``tree`` with a file at the path of the boot catalog."""
-    image = tree.get(boot.boot_image)
-    if not isinstance(image, File) or not len(image.content):
-        raise UsageError(
-            f"the boot image {display(boot.boot_image)} must be a file that is not empty",
-            hint="name a file of the image, such as boot/isolinux/isolinux.bin",
-        )
-    if boot.boot_info_table and len(image.content) < BOOT_INFO_END:
-        raise UsageError(
-            f"the boot image {display(boot.boot_image)} must be at least {BOOT_INFO_END} bytes for "
-            f"a boot info table, got {len(image.content)}",
-            hint="use isolinux.bin as the boot image",
-        )
-    if not 0 < boot.load_sectors <= 0xFFFF:
-        raise UsageError(
-            f"the number of sectors to load must be from 1 to 65535, got {boot.load_sectors}",
-            hint="use 4, as isolinux needs",
-        )
+    raise_all(check_entries(tree, boot))
     folder = parent(boot.catalog)
     if not boot.catalog or not isinstance(tree.get(folder), Directory):
         raise UsageError(
             f"the boot catalog {display(boot.catalog)} must be in a folder of the image",
             hint="name a path in a folder of the image, such as boot/isolinux/boot.cat",
         )
-    if boot.catalog == boot.boot_image or isinstance(tree.get(boot.catalog), Directory):
+    if boot.catalog in {entry.path for entry in boot.entries} or isinstance(
+        tree.get(boot.catalog), Directory
+    ):
         raise UsageError(
             f"the boot catalog must not replace {display(boot.catalog)}",
             hint="name another path, such as boot/isolinux/boot.cat",
@@ -265,8 +211,14 @@ def _check_node(path: bytes, node: Node) -> None:
         )
 
 
-def _fill(image: Mastering, tree: Tree, plan: list[_IsoEntry], boot: ElTorito | None) -> None:
-    """Add all entries of ``plan`` to ``image``."""
+def _fill(
+    image: Mastering, tree: Tree, plan: list[_IsoEntry], boot: IsoBoot | None
+) -> tuple[dict[int, inode.Inode], BootCatalog | None]:
+    """Add all entries of ``plan`` to ``image``.
+
+    Returns:
+        The contents by the inodes of the tree, and the boot catalog.
+    """
     root = plan[0].node
     if not isinstance(root, Directory):
         raise AssertionError  # noqa: TRY004  # the root of a tree is always a folder
@@ -293,13 +245,16 @@ def _fill(image: Mastering, tree: Tree, plan: list[_IsoEntry], boot: ElTorito | 
         else:
             image.add_special(place, entry.names, node, links)
     image.add_padding(PADDING_SECTORS)
-    if boot is not None and catalog is not None and isinstance(catalog.node, File):
-        loaded = tree[boot.boot_image]
-        data = contents[tree.inode(boot.boot_image)]
-        place = places[parent(boot.catalog)]
-        image.add_boot_catalog(place, catalog.names, catalog.node, data, boot.load_sectors)
-        if boot.boot_info_table and isinstance(loaded, File):
-            image.patch_boot_info(data, loaded.content)
+    if boot is None or catalog is None or not isinstance(catalog.node, File):
+        return contents, None
+    paths = dict.fromkeys(entry.path for entry in boot.entries if entry.path is not None)
+    images = {id(data): data for data in (contents[tree.inode(path)] for path in paths)}
+    place = places[parent(boot.catalog)]
+    size_bytes = catalog_bytes(boot.entries)
+    added = image.add_boot_catalog(
+        place, catalog.names, catalog.node, list(images.values()), size_bytes
+    )
+    return contents, added
 
 
 def _has_content(node: Node) -> bool:

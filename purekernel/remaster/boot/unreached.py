@@ -7,7 +7,7 @@ firmware read: on the ISO, or inside the file system that UEFI boots from.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from attrs import evolve
 
@@ -15,10 +15,10 @@ from purekernel.errors import PurekernelError
 from purekernel.formats.boot_losses import BootLoss
 from purekernel.formats.booted import find_boot_menu
 from purekernel.formats.fat import parse_fat
-from purekernel.formats.iso import EFI, BootEntry
+from purekernel.formats.iso import EFI, BootEntry, IsoBoot
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.recipe.boot import BootChanges
-from purekernel.tree import File, Tree, display
+from purekernel.tree import Buffer, File, Tree, display
 from purekernel.tree.path import name, parent
 
 # Names of boot menus: GRUB, GRUB legacy, the syslinux family,
@@ -57,8 +57,7 @@ Needs = Callable[[bytes], bool]
 
 def find_unreached_menus(
     iso: Tree,
-    boot_image: bytes,
-    entries: Sequence[BootEntry],
+    boot: IsoBoot,
     changes: BootChanges,
     *,
     new_initrds: bool = False,
@@ -69,8 +68,8 @@ def find_unreached_menus(
 
     Args:
         iso: the tree of the output ISO.
-        boot_image: path of its isolinux, whose menu is changed.
-        entries: entries of the base's El Torito catalog. File systems for UEFI may hold menus.
+        boot: how it boots. The menu of its isolinux is changed; file systems for UEFI may hold
+            others.
         changes: the changes that the user asks for.
         new_initrds: whether the menus must name other initrds, too.
         cde_place: where extensions on the disc are given, for which entries need the word ``cde``;
@@ -87,7 +86,7 @@ def find_unreached_menus(
         lacks_cde = cde_place is not None and _BOOTS_LINUX.search(menu) and not _CDE.search(menu)
         return bool(lacks_cde) or _needs(changes, menu)
 
-    changed = find_boot_menu(iso, boot_image)
+    changed = find_boot_menu(iso, boot.boot_image)
     unreached = [
         display(path)
         for path, content in _menus(iso)
@@ -95,9 +94,9 @@ def find_unreached_menus(
     ]
     if changed is not None:
         unreached += _included(iso, *changed, needs)
-    for entry in entries:
+    for entry in boot.entries:
         if entry.platform == EFI:
-            unreached += _inside_efi(entry, needs, limits)
+            unreached += _inside_efi(entry, boot.image_of(entry, iso), needs, limits)
     places = (*changes.given_places, *filter(None, [cde_place]))
     change = f"the change to the boot menu{''.join(f' ({place})' for place in places)}"
     return tuple(
@@ -140,10 +139,10 @@ def _included(iso: Tree, path: bytes, node: File, needs: Needs) -> Iterator[str]
                 break
 
 
-def _inside_efi(entry: BootEntry, needs: Needs, limits: Limits) -> Iterator[str]:
+def _inside_efi(entry: BootEntry, image: Buffer, needs: Needs, limits: Limits) -> Iterator[str]:
     try:
         # The unpacked files are not kept.
-        file = Input(entry.content, name=entry.location, limits=limits.unbudgeted())
+        file = Input(image, name=entry.location, limits=limits.unbudgeted())
         tree = parse_fat(file)
     except PurekernelError:
         yield f"a menu inside {entry.location}, if it has one: it is not a readable FAT file system"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from purekernel.formats.iso import ElTorito, VolumeFields
+from purekernel.formats.iso import IsoBoot, VolumeFields
 from purekernel.tree import (
     Device,
     DeviceKind,
@@ -21,7 +21,7 @@ from purekernel.tree import (
 
 TIME = 1_400_000_000
 FIELDS = VolumeFields()
-BOOT = ElTorito(boot_image=b"boot/isolinux/isolinux.bin", catalog=b"boot/isolinux/boot.cat")
+BOOT = IsoBoot.by_bios(boot_image=b"boot/isolinux/isolinux.bin", catalog=b"boot/isolinux/boot.cat")
 
 DEEP = b"/".join(b"%02d-" % level + b"x" * 40 for level in range(20))
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purekernel.errors import FormatError, LimitError
-from purekernel.formats.iso import ElTorito, IsoImage, build_iso, parse_iso
+from purekernel.formats.iso import IsoBoot, IsoImage, build_iso, parse_iso
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.tree import Directory, Fifo, File, Metadata, Symlink, Tree
 from tests.formats.iso.disks import BOOT, FIELDS, TIME, boot_tree, every_kind, make_folder
@@ -238,13 +238,14 @@ def test_image_without_boot_record_has_no_boot_settings() -> None:
     assert read(data).boot is None
 
 
-def test_entry_with_disk_emulation_is_not_used_as_boot_settings() -> None:
+def test_entry_with_disk_emulation_has_no_boot_image_of_isolinux() -> None:
     data = bytearray(build_iso(boot_tree(), fields=FIELDS, boot=BOOT, timestamp=TIME))
     catalog = int.from_bytes(data[17 * 2048 + 71 : 17 * 2048 + 75], "little") * 2048
     data[catalog + 33] = 2  # a floppy of 1.44 MB
     iso = read(bytes(data))
-    assert iso.boot is None
-    assert BOOT.catalog in iso.tree
+    assert iso.boot is not None
+    assert [entry.emulation for entry in iso.boot.entries] == [2]
+    assert iso.boot.boot_image == b""
 
 
 # Images of genisoimage and xorriso
@@ -329,7 +330,7 @@ def test_genisoimage_image_that_boots_is_read(folder: Path) -> None:
         folder, "-R", "-J", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
         "-b", "boot/image.bin", "-c", "boot/boot.cat", "-V", "A volume", "-p", "someone",
     )  # fmt: skip
-    assert iso.boot == ElTorito(boot_image=b"boot/image.bin", catalog=b"boot/boot.cat")
+    assert iso.boot == IsoBoot.by_bios(boot_image=b"boot/image.bin", catalog=b"boot/boot.cat")
     assert iso.fields.volume_id == "A volume"
     assert iso.fields.preparer_id == "someone"
     assert b"boot/boot.cat" not in iso.tree
@@ -362,7 +363,7 @@ def test_xorriso_image_that_boots_is_read(folder: Path) -> None:
         "-boot-info-table", "-b", "boot/image.bin", "-c", "boot/boot.cat", "-o", out, folder,
     )  # fmt: skip
     iso = read(out.read_bytes())
-    assert iso.boot == ElTorito(boot_image=b"boot/image.bin", catalog=b"boot/boot.cat")
+    assert iso.boot == IsoBoot.by_bios(boot_image=b"boot/image.bin", catalog=b"boot/boot.cat")
 
 
 # Tiny Core

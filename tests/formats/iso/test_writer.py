@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
 from hypothesis import given, settings
 
 from purekernel.errors import UnrepresentableError, UsageError
-from purekernel.formats.iso import ElTorito, VolumeFields, build_iso, parse_iso, write_iso
+from purekernel.formats.iso import IsoBoot, VolumeFields, build_iso, parse_iso, write_iso
 from purekernel.input import Input
 from purekernel.tree import (
     Device,
@@ -34,12 +35,17 @@ from tests.strategies import trees
 EVERY_KIND_SHA256 = "1d7084f15c953b1db6215b73c7ae490c07b860c77bea275a887ed3fc3f2de568"
 
 
-def build(tree: Tree, boot: ElTorito | None = None) -> bytes:
+def build(tree: Tree, boot: IsoBoot | None = None) -> bytes:
     return build_iso(tree, fields=FIELDS, boot=boot, timestamp=TIME)
 
 
 def read(data: bytes) -> Tree:
     return parse_iso(Input(data, name="image")).tree
+
+
+def changed(**changes: Any) -> IsoBoot:
+    """Return the boot settings with ``changes`` of their entry."""
+    return evolve(BOOT, entries=tuple(evolve(entry, **changes) for entry in BOOT.entries))
 
 
 def without_info(tree: Tree) -> Tree:
@@ -188,7 +194,7 @@ def test_file_at_the_path_of_the_catalog_is_replaced() -> None:
 
 
 def test_boot_image_without_boot_info_table_is_unchanged() -> None:
-    boot = evolve(BOOT, boot_info_table=False, load_sectors=7)
+    boot = changed(boot_info_table=False, load_sectors=7)
     image = parse_iso(Input(build(boot_tree(), boot), name="image"))
     assert image.boot == boot
     assert image.tree == boot_tree()
@@ -198,12 +204,12 @@ def test_boot_image_without_boot_info_table_is_unchanged() -> None:
     ("changes", "message"),
     [
         (
-            {"boot_image": b"none"},
+            {"path": b"none"},
             "the boot image 'none' must be a file that is not empty",
         ),
-        ({"boot_image": b"boot"}, "the boot image 'boot' must be a file that is not empty"),
+        ({"path": b"boot"}, "the boot image 'boot' must be a file that is not empty"),
         (
-            {"boot_image": b"LICENSE"},
+            {"path": b"LICENSE"},
             "the boot image 'LICENSE' must be at least 64 bytes for a boot info table, got 15",
         ),
         ({"catalog": b"none/x"}, "the boot catalog 'none/x' must be in a folder of the image"),
@@ -213,12 +219,16 @@ def test_boot_image_without_boot_info_table_is_unchanged() -> None:
             {"catalog": BOOT.boot_image},
             "the boot catalog must not replace 'boot/isolinux/isolinux.bin'",
         ),
-        ({"load_sectors": 0}, "the number of sectors to load must be from 1 to 65535, got 0"),
+        (
+            {"load_sectors": 65536},
+            "the number of sectors to load must be from 0 to 65535, got 65536",
+        ),
     ],
 )
 def test_invalid_boot_settings_are_refused(changes: dict[str, bytes], message: str) -> None:
+    boot = evolve(BOOT, **changes) if "catalog" in changes else changed(**changes)
     with pytest.raises(UsageError) as caught:
-        build(boot_tree(), evolve(BOOT, **changes))
+        build(boot_tree(), boot)
     assert str(caught.value) == message
 
 
