@@ -26,7 +26,7 @@ from purekernel.errors import (
     UnrepresentableError,
 )
 from purekernel.formats.detect import FileKind, detect, tar_checksums
-from purekernel.formats.tar import build_tar, headers, parse_tar, reader
+from purekernel.formats.tar import build_tar, headers, iter_tar, parse_tar, reader
 from purekernel.input import Input, Limits
 from purekernel.tree import (
     Device,
@@ -1310,3 +1310,118 @@ def test_names_through_too_many_links_are_refused(monkeypatch: pytest.MonkeyPatc
         members += [(f"l{index}", "d"), (f"l{index}/f", None)]
     with pytest.raises(LimitError, match="at most 3 folders that are reached through links"):
         parse(linked(members))
+
+
+# The format of POSIX, with extended attributes
+
+
+def posix(tree: Tree, *, top: bool = False) -> bytes:
+    return b"".join(iter_tar(tree, top=top, pax=True))
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(trees())
+def test_tree_round_trips_in_posix_format(tree: Tree) -> None:
+    assert parse(posix(tree, top=True)) == tree
+
+
+def test_every_type_of_node_round_trips_in_posix_format() -> None:
+    data = posix(sample())
+    assert parse(data) == sample()
+    assert len(data) % 10240 == 0
+    with tarfile.open(fileobj=io.BytesIO(data), encoding="utf-8") as archive:
+        assert len(archive.getnames()) == len(sample()) - 1
+    assert b"././@LongLink" not in data
+
+
+@pytest.mark.parametrize(
+    ("path", "extended"),
+    [
+        (b"a" * 100, False),
+        (b"a" * 101, True),
+        (b"p" * 155 + b"/" + b"n" * 100, False),
+        (b"p" * 156 + b"/" + b"n" * 100, True),
+        (b"p" * 155 + b"/" + b"n" * 101, True),
+        (b"d/" * 50 + b"n" * 99, False),
+        (b"\xff" * 101, True),
+    ],
+)
+def test_long_names_are_split_or_in_a_record(path: bytes, extended: bool) -> None:
+    tree = Tree()
+    tree.add_parents(path)
+    tree.add(path, File(metadata=META, content=b"x"))
+    data = posix(tree)
+    assert parse(data) == tree
+    # The name of a folder has a slash at its end.
+    member_bytes = data[: -data[::-1].index(b"x")]
+    assert (b" path=" + path + b"\n" in member_bytes) == extended
+    assert (b"hdrcharset=BINARY" in data) == (extended and path[:1] == b"\xff")
+
+
+def test_numbers_beyond_their_fields_are_in_records() -> None:
+    tree = Tree()
+    metadata = Metadata(mode=0o644, uid=0o7777777, gid=0o10000000, mtime=-5)
+    tree.add(b"f", File(metadata=metadata))
+    data = posix(tree)
+    assert parse(data) == tree
+    assert b"15 gid=2097152\n" in data
+    assert b"12 mtime=-5\n" in data
+    assert b"uid=" not in data
+
+
+def test_extended_attributes_are_records_of_star() -> None:
+    tree = Tree()
+    value = b"\x01\x00\x00\x02\xff=\n"
+    xattrs = ((b"security.capability", value), (b"user.comment", b"caf\xc3\xa9"))
+    tree.add(b"f", File(metadata=Metadata(mode=0o755, xattrs=xattrs), content=b"x"))
+    tree.link(b"g", b"f")
+    data = posix(tree)
+    assert data.count(b" SCHILY.xattr.security.capability=" + value + b"\n") == 1
+    assert b"30 SCHILY.xattr.user.comment=caf\xc3\xa9\n" not in data
+    assert b"35 SCHILY.xattr.user.comment=caf\xc3\xa9\n" in data
+    with tarfile.open(fileobj=io.BytesIO(data), errors="surrogateescape") as archive:
+        assert archive.getmember("f").pax_headers["SCHILY.xattr.user.comment"] == "caf\xe9"
+        assert archive.getmember("g").islnk()
+
+
+def test_posix_format_refuses_what_it_cannot_hold() -> None:
+    for node, words in (
+        (Socket(metadata=META), "'x': a tar archive cannot contain a socket"),
+        (
+            Device(metadata=META, kind=DeviceKind.BLOCK, major=1, minor=1 << 21),
+            "'x': a tar archive cannot contain the device number 2097152",
+        ),
+        (
+            File(metadata=Metadata(mode=0o644, xattrs=((b"user.a=b", b"1"),))),
+            (
+                "'x': a tar archive cannot contain the extended attribute 'user.a=b', whose name "
+                "has '='"
+            ),
+        ),
+    ):
+        tree = Tree()
+        tree.add(b"x", node)
+        with pytest.raises(UnrepresentableError) as caught:
+            posix(tree)
+        assert str(caught.value) == words
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("program", ["tar", "bsdtar"])
+def test_attributes_and_long_names_are_unpacked(program: str, tmp_path: Path) -> None:
+    tree = Tree()
+    long_name = b"d" * 120 + b"/" + b"f" * 200
+    tree.add_parents(long_name, FOLDER.metadata)
+    xattrs = ((b"user.binary", b"\x00\xff\n="), (b"user.comment", b"text"))
+    tree.add(long_name, File(metadata=Metadata(mode=0o640, mtime=5, xattrs=xattrs), content=b"x"))
+    tree.add(b"long", Symlink(metadata=META, target=b"t" * 300))
+    options = ["--xattrs", "--xattrs-include=*"] if program == "tar" else ["--xattrs"]
+    run(require(program), *options, "-xpf", "-", stdin=posix(tree), cwd=tmp_path)
+    path = tmp_path / os.fsdecode(long_name)
+    status = path.stat()
+    assert (path.read_bytes(), status.st_mode & 0o7777, status.st_mtime) == (b"x", 0o640, 5)
+    assert {name: os.getxattr(path, name) for name in os.listxattr(path)} == {
+        name.decode(): value for name, value in xattrs
+    }
+    assert (tmp_path / "long").readlink() == Path("t" * 300)
