@@ -30,7 +30,8 @@ packages=(
   acl advancecomp attr binutils busybox-static cpio dosfstools e2fsprogs file genisoimage gnupg grub-common ipxe-qemu
   isolinux kmod libarchive-tools libc-bin lz4 mtools openssh-client openssl p7zip-full pigz pxelinux
   python3-venv
-  qemu-system-x86 qemu-user-static qemu-utils ruby seabios squashfs-tools strace syslinux-common tar time
+  qemu-system-x86 qemu-user-static qemu-utils ruby seabios skopeo squashfs-tools strace syslinux-common
+  tar time umoci
   util-linux wget xorriso xz-utils zstd
 )
 

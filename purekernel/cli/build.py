@@ -111,8 +111,14 @@ from purekernel.recipe.flavour import EMITS, LAYOUTS
     "--emit",
     type=Words(*EMITS),
     help="What to write: iso, core (the initrds and the kernel), initrd (the second initrd alone), "
-    "pxe (a folder for a TFTP or HTTP server), tce (the extensions for a partition); several with "
-    "commas.  [default: the recipe's, or iso]",
+    "pxe (a folder for a TFTP or HTTP server), tce (the extensions for a partition), rootfs (the "
+    "root file system), oci (a container image); several with commas.  [default: the recipe's, or "
+    "iso]",
+)
+@click.option(
+    "--rootfs-compression",
+    type=click.Choice(["none", "gzip", "zstd"]),
+    help="The compression of the output rootfs.  [default: the recipe's, or gzip]",
 )
 @click.option(
     "-o",

@@ -38,7 +38,7 @@ VOLUME = ("volume_id", "application", "system", "publisher", "preparer")
 # Options of a request that a bundle accepts too.
 BUNDLE_OPTIONS = (
     "iso_version", "overlays", "keep_owners", "keep_iso_files", "drop_boot", "strict",
-    "boot", "volume",
+    "boot", "volume", "rootfs_compression",
 )  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def _show_plan(
         lambda plan: [
             str(folder / name)
             for name in output_names(
-                plan.conventions.identity(plan.recipe, plan.flavour).name, kinds
+                plan.conventions.identity(plan.recipe, plan.flavour).name, kinds, recipe
             )
         ],
         progress=progress,

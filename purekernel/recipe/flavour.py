@@ -30,6 +30,8 @@ class Emit(Enum):
     INITRD = "initrd"
     PXE = "pxe"
     TCE = "tce"
+    ROOTFS = "rootfs"
+    OCI = "oci"
 
 
 EMITS = tuple(kind.value for kind in Emit)

@@ -53,6 +53,7 @@ from purekernel.recipe.kinds import (
     Whole,
     once,
 )
+from purekernel.recipe.oci import OciChoice, RootfsChoice
 from purekernel.recipe.razor import Razor
 from purekernel.recipe.system import GROUP_NAME, LOGIN_NAME, Group, SystemChoice
 from purekernel.records import frozen
@@ -72,7 +73,8 @@ class OutputChoice(Placed):
             "Outputs",
             '"iso": the ISO; "core": the initrds and the kernel; "initrd": the second initrd; '
             '"pxe": a folder for a TFTP or HTTP server; "tce": the extensions for a partition, as '
-            "a tar archive. If not given, the ISO, or for a base without a boot loader, the "
+            'a tar archive; "rootfs": the root file system, as a tar archive; "oci": a container '
+            "image. If not given, the ISO, or for a base without a boot loader, the "
             "initrds and the kernel; and the extensions for a partition if there are any.",
             Array(item=Choice(choices=EMITS), min_items=1, convert=once),
             ["iso", "pxe"],
@@ -434,6 +436,24 @@ class Recipe(Placed):
             repeated=True,
             item_title="File of the ISO",
             one_of=("source", "text", "url"),
+        ),
+    )
+    rootfs: RootfsChoice = field(
+        factory=RootfsChoice,
+        metadata=table(
+            "rootfs",
+            "Root file system",
+            "The archive of the root file system that the output rootfs is.",
+            RootfsChoice,
+        ),
+    )
+    oci: OciChoice = field(
+        factory=OciChoice,
+        metadata=table(
+            "oci",
+            "Container image",
+            "The container image that the output oci is: an OCI image layout.",
+            OciChoice,
         ),
     )
     razor: Razor | None = field(

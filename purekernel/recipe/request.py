@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from attrs import evolve, field, fields
 
 from purekernel import recipe as recipes
+from purekernel.encode.archives import ArchiveCompression
 from purekernel.errors import InputError, PurekernelError, UsageError, raise_all
 from purekernel.fetch.urls import is_url
 from purekernel.formats.tinycore import parse_extension_name
@@ -71,6 +72,7 @@ class Request:
         strict: whether findings that are errors stop the build.
         boot: changes to the boot menu.
         volume: fields of the ISO's volume descriptor, by the names of :class:`IsoChoice`.
+        rootfs_compression: compression of the archive of the root file system.
     """
 
     recipe: Path | None = None
@@ -98,6 +100,7 @@ class Request:
     strict: bool = False
     boot: BootChanges = field(factory=BootChanges)
     volume: Mapping[str, str] = field(factory=dict)
+    rootfs_compression: str | None = None
 
 
 def join_request(request: Request, environment: Mapping[str, str]) -> Recipe:
@@ -318,7 +321,7 @@ class _Joining:
 
 def _with_changes(recipe: Recipe, request: Request) -> Recipe:
     """Return ``recipe`` with the options that apply to bundles too."""
-    changes = request.boot
+    changes, compression = request.boot, request.rootfs_compression
     overlays = tuple(
         OverlayChoice(path=str(path), keep_owners=request.keep_owners, from_command_line=True)
         for path in request.overlays
@@ -332,6 +335,10 @@ def _with_changes(recipe: Recipe, request: Request) -> Recipe:
             **{key.name: getattr(changes, key.name) for key in fields(BootChanges) if key.eq},
         ),
         iso=override(recipe.iso, **request.volume, keep_files=request.keep_iso_files or None),
+        rootfs=override(
+            recipe.rootfs,
+            compression=None if compression is None else ArchiveCompression(compression),
+        ),
         drop_boot=request.drop_boot or None,
         findings=override(recipe.findings, strict=request.strict or None),
     )

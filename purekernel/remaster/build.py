@@ -83,5 +83,7 @@ def _finish(composition: Composition, context: Context, outputs: Outputs) -> Ima
     image = make_image(composition, context, outputs)
     if outputs.folder is None:
         return image
-    files = write_image(image, outputs.folder, kinds=image.kinds, progress=context.progress)
+    files = write_image(
+        image, outputs.folder, kinds=image.kinds, progress=context.progress, jobs=context.jobs
+    )
     return evolve(image, files=tuple(files))

@@ -8,11 +8,13 @@ from typing import BinaryIO
 from attrs import field
 
 from purekernel.analysis.findings import Finding
+from purekernel.encode.encoders import Effort
 from purekernel.errors import BundleError
 from purekernel.formats.boot_losses import BootLoss, refuse_losses
 from purekernel.formats.iso import IsoBoot, VolumeFields, write_iso
 from purekernel.host.write import Output
 from purekernel.recipe.flavour import Emit, Flavour, Generation, InitrdLayout
+from purekernel.recipe.oci import OciChoice, RootfsChoice
 from purekernel.records import frozen
 from purekernel.tree import Buffer, Tree
 
@@ -50,6 +52,9 @@ class Image:
             any.
         findings: what the build added to the image that will not run, the worst first.
         iso_losses: losses that make writing an ISO an error. Empty if ``kinds`` has an ISO.
+        effort: the effort of compression.
+        rootfs: how the root file system is written as an archive.
+        oci: how it is written as a container image.
         files: the files that were written.
     """
 
@@ -77,6 +82,9 @@ class Image:
     tce: Tree | None = None
     findings: tuple[Finding, ...] = ()
     iso_losses: tuple[BootLoss, ...] = ()
+    effort: Effort = Effort.BALANCED
+    rootfs: RootfsChoice = RootfsChoice()
+    oci: OciChoice = OciChoice()
     files: tuple[Output, ...] = ()
 
     def write_iso(self, stream: BinaryIO) -> None:

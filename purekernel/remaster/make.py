@@ -28,6 +28,7 @@ from purekernel.recipe.outputs import Modules, Outputs
 from purekernel.records import frozen
 from purekernel.remaster.boot.menu import change_initrds
 from purekernel.remaster.boot.unreached import find_unreached_menus
+from purekernel.remaster.containers import check_containers
 from purekernel.remaster.core import (
     PackedCore,
     Unpacking,
@@ -89,6 +90,7 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     unpacked = root
     root = _run_passes(root, _finishing(root, composition, timestamp, notes.append), progress)
     root = clamp_times(root, timestamp)
+    notes += check_containers(recipe, root, identity, kinds)
     if lost := files_with_attributes(root):
         notes.append(f"the core cannot hold the extended attributes of {lost}")
     compression = outputs.compression_for(
@@ -152,6 +154,9 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
         tce=composition.tce,
         findings=findings,
         iso_losses=iso_losses,
+        effort=effort,
+        rootfs=recipe.rootfs,
+        oci=recipe.oci,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from attrs import evolve
@@ -15,12 +16,16 @@ from purekernel.host.windows_names import check_windows_name
 from purekernel.host.write import Output, WriteOutput, publish
 from purekernel.progress import Progress, Silent
 from purekernel.recipe.flavour import Emit, InitrdLayout
+from purekernel.recipe.model import Recipe
 from purekernel.recipe.outputs import Outputs
 from purekernel.remaster.disc import no_tce
 from purekernel.remaster.image import Image
+from purekernel.remaster.outputs.oci import build_oci, oci_name, write_oci_archive
 from purekernel.remaster.outputs.pxe import build_pxe_files
+from purekernel.remaster.outputs.rootfs import rootfs_name, write_rootfs
 from purekernel.repos.tinycore.placement import TCE
 from purekernel.rootfs.ownership import STAFF_GROUP, TC_USER
+from purekernel.threads import running_executor
 from purekernel.tree import Buffer, Tree, display
 from purekernel.tree.path import join, name
 
@@ -33,6 +38,7 @@ def write_image(
     *,
     kinds: Iterable[Emit | str] | None = None,
     progress: Progress | None = None,
+    jobs: int | None = None,
 ) -> list[Output]:
     """Write ``image`` into ``folder``, all files or none.
 
@@ -42,6 +48,8 @@ def write_image(
         kinds: the kinds of files (see :class:`Outputs`); by default those that the image was made
             for.
         progress: receives the steps.
+        jobs: the number of threads that compress the root file system; ``None`` for one per
+            processor.
 
     Raises:
         UsageError: ``kinds`` is empty, or has an unknown value.
@@ -50,7 +58,7 @@ def write_image(
         CombinedError: it would lose several.
         BootMenuError: the ISO's menu cannot be converted for a server's folder.
         OutputError: a file cannot be written; existing files stay unchanged.
-        UnrepresentableError: ISO 9660 cannot represent an entry of the image.
+        UnrepresentableError: ISO 9660 or tar cannot represent an entry of the image.
     """
     wanted = Outputs(kinds=kinds).kinds or image.kinds
     if Emit.ISO in wanted:
@@ -67,7 +75,17 @@ def write_image(
             contents[f"{image.name}.pxe/{path}"] = content
     if Emit.TCE in wanted:
         contents[f"{image.name}.tce.tar"] = build_tce(image)
-    with (progress or Silent()).step("writing"):
+    with (progress or Silent()).step("writing"), running_executor(jobs=jobs) as executor:
+        if Emit.ROOTFS in wanted:
+            archive = rootfs_name(image.name, image.rootfs.compression)
+            contents[archive] = partial(write_rootfs, image, executor=executor)
+        if Emit.OCI in wanted and image.oci.archive:
+            layout = oci_name(image.name, archive=True)
+            contents[layout] = partial(write_oci_archive, image, executor=executor)
+        elif Emit.OCI in wanted:
+            layout = oci_name(image.name, archive=False)
+            for path, content in build_oci(image, executor).items():
+                contents[f"{layout}/{path}"] = content
         return publish(Path(folder), contents)
 
 
@@ -120,12 +138,18 @@ def build_tce(image: Image) -> bytes:
     return build_tar(tree)
 
 
-def output_names(name: str, kinds: Iterable[Emit], core: Sequence[str] = CORE_NAMES) -> list[str]:
+def output_names(
+    name: str,
+    kinds: Iterable[Emit],
+    recipe: Recipe,
+    core: Sequence[str] = CORE_NAMES,
+) -> list[str]:
     """Return the names that :func:`write_image` writes for an image called ``name``.
 
     Args:
         name: name of the image.
         kinds: the kinds of files.
+        recipe: says how the root file system is written.
         core: the names of the initrds and the kernel, if the recipe gives them.
     """
     names = {
@@ -134,5 +158,7 @@ def output_names(name: str, kinds: Iterable[Emit], core: Sequence[str] = CORE_NA
         Emit.INITRD: [f"{name}.gz"],
         Emit.PXE: [f"{name}.pxe"],
         Emit.TCE: [f"{name}.tce.tar"],
+        Emit.ROOTFS: [rootfs_name(name, recipe.rootfs.compression)],
+        Emit.OCI: [oci_name(name, archive=recipe.oci.archive)],
     }
     return [path for kind in kinds for path in names[kind]]
