@@ -182,9 +182,22 @@ def check_digest(path: Path, sha256: str) -> None:
         raise InputError(f"{path} must be a file to have a SHA-256, got a folder", file=path)
     with open_file(path) as stream:
         actual = hashlib.file_digest(stream, "sha256").hexdigest()
+    _compare_digests(str(path), actual, sha256)
+
+
+def check_content(file: Input, sha256: str) -> None:
+    """Check the SHA-256 of a file that was read.
+
+    Raises:
+        ChecksumError: the digest differs from ``sha256``.
+    """
+    _compare_digests(file.name, hashlib.sha256(file.data).hexdigest(), sha256)
+
+
+def _compare_digests(name: str, actual: str, sha256: str) -> None:
     if actual != sha256.lower():
         raise ChecksumError(
-            f"{path} failed verification: SHA-256 must be {sha256.lower()}, got {actual}",
+            f"{name} failed verification: SHA-256 must be {sha256.lower()}, got {actual}",
             hint="correct the digest in the recipe, or replace the file",
         )
 

@@ -371,7 +371,11 @@ class OverlayChoice(Placed):
     path: str | None = field(
         default=None,
         metadata=key(
-            "Path", "Path of a folder, or of a tar, cpio, squashfs or mtree file.", PATH, "site"
+            "Path",
+            "Path of a folder, or of a tar, cpio, squashfs or mtree file; or the address of a "
+            "folder or archive inside a file, such as other.iso:boot/core.gz.",
+            PATH,
+            "site",
         ),
     )
     url: str | None = field(

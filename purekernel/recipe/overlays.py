@@ -1,4 +1,4 @@
-"""Find and read the overlays of a recipe: folders, archives, and layers in memory."""
+"""Find and read the overlays of a recipe: folders, archives, places in them, layers in memory."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 
 from purekernel.errors import InputError, inside
 from purekernel.fetch.urls import redact, tell_apart
+from purekernel.formats.address import Item, Opener
+from purekernel.host.addresses import find_on_host, open_on_host, split_address
 from purekernel.host.overlay_reader import load_layer, parse_layer
-from purekernel.host.read import check_digest, exists, is_folder
+from purekernel.host.read import check_content, check_digest, exists, is_folder
 from purekernel.input import Input, Limits
 from purekernel.recipe.additions import OverlayChoice
 from purekernel.recipe.model import Recipe
 from purekernel.rootfs.ownership import own_as_root
-from purekernel.tree import Layer
+from purekernel.tree import Directory, Layer, branch
 
 # Role of an overlay among the files of a plan.
 OVERLAY = "overlay"
@@ -34,15 +36,20 @@ def missing_overlays(recipe: Recipe) -> Iterator[InputError]:
         if overlay.path is None:
             continue
         if overlay.from_command_line:
-            if not exists(Path(overlay.path)):
+            if not _begins_on_host(Path(overlay.path)):
                 yield InputError(
                     f"{overlay.path} does not exist", hint="check the path of the overlay"
                 )
-        elif not exists(recipe.folder / overlay.path):
+        elif not _begins_on_host(recipe.folder / overlay.path):
             yield InputError(
                 f"overlay not found: {recipe.folder / overlay.path}",
                 hint="correct its path; it is relative to the recipe's folder",
             ).within(overlay.place("path"))
+
+
+def _begins_on_host(path: Path) -> bool:
+    """Return whether the path exists, or a file before one of its colons."""
+    return any(exists(Path(host)) for host, _inner in split_address(str(path)))
 
 
 class Overlays:
@@ -59,6 +66,7 @@ class Overlays:
         self._recipe = recipe
         self._limits = limits
         self._find = fetched
+        self._opener = Opener()
 
     @cached_property
     def dated(self) -> tuple[Layer | None, ...]:
@@ -88,10 +96,15 @@ class Overlays:
                 layer = self._fetched(choice.url)
         else:
             path = self._path(choice)
+            with inside(choice.place("path")):
+                inner = self._inner(choice)
             if choice.sha256 is not None:
                 with inside(choice.place("sha256")):
-                    check_digest(path, choice.sha256)
-            if is_folder(path):
+                    if inner is None:
+                        check_digest(path, choice.sha256)
+                    else:
+                        check_content(inner.load(), choice.sha256)
+            if inner is None and is_folder(path):
                 return None
             layer = self._load(choice, 0, self._limits)
         return layer if choice.keep_owners else own_as_root(layer)
@@ -120,7 +133,21 @@ class Overlays:
 
     def _load(self, choice: OverlayChoice, mtime: int, limits: Limits) -> Layer:
         with inside(choice.place("path")):
-            return load_layer(self._path(choice), mtime=mtime, limits=limits)
+            inner = self._inner(choice)
+            if inner is None:
+                return load_layer(self._path(choice), mtime=mtime, limits=limits)
+            inner = inner.follow()
+            if isinstance(inner.node, Directory):
+                return Layer(source=inner.address, tree=branch(inner.tree, inner.path))
+            return parse_layer(inner.load())
+
+    def _inner(self, choice: OverlayChoice) -> Item | None:
+        """Return what an overlay names inside a file; ``None`` for a file or folder of the host."""
+        found = find_on_host(str(self._path(choice)))
+        if found.inner is None:
+            return None
+        top = open_on_host(found.host, limits=self._limits)
+        return self._opener.find(top, found.inner)
 
     def _path(self, choice: OverlayChoice) -> Path:
         path = Path(choice.path or "")

@@ -9,6 +9,7 @@ from purekernel.encode.encoders import Effort
 from purekernel.errors import OutputError, UsageError
 from purekernel.formats.debian.relation import show_relations
 from purekernel.formats.tinycore import TCZ, is_extension_name, parse_extension_name
+from purekernel.host.addresses import load_address
 from purekernel.host.read import exists, load_file
 from purekernel.host.staging import remove
 from purekernel.host.write import publish
@@ -86,7 +87,7 @@ def write_extension(
         )
     limits = limits_of(max_unpacked).budgeted()
     extension, notes = convert_package(
-        load_file(package, limits=limits),
+        load_address(str(package), limits=limits).data,
         source=str(package),
         name=name,
         needs=tuple(dict.fromkeys(names)),

@@ -14,22 +14,35 @@ from attrs import evolve
 from purekernel.encode.encoders import Effort
 from purekernel.encode.squashfs import SquashfsCompression, make_codec
 from purekernel.errors import InputError, UsageError, raise_all
+from purekernel.formats.address import Opener
 from purekernel.formats.archive import is_padded_core
 from purekernel.formats.detect import is_archive, should_be_archive
 from purekernel.formats.squashfs import Options, write_squashfs
 from purekernel.formats.text import UTF_8_MARK
+from purekernel.host.addresses import find_on_host, open_on_host
 from purekernel.host.below import image_name
 from purekernel.host.overlay_reader import parse_layer
 from purekernel.host.read import is_folder, load_file
 from purekernel.host.rootfs_folder import load_host_file, load_root_folder
 from purekernel.host.windows_names import ON_WINDOWS
 from purekernel.host.write import publish, resolved
-from purekernel.input import DEFAULT_LIMITS, Input, Limits, limits_of
+from purekernel.input import DEFAULT_LIMITS, Limits, limits_of
 from purekernel.records import frozen
 from purekernel.threads import running_executor
 from purekernel.tools.accounts import group_number, user_number
-from purekernel.tree import ROOT, Directory, File, Metadata, Tree, clamp_times, display, parse_path
+from purekernel.tree import (
+    ROOT,
+    Directory,
+    File,
+    Metadata,
+    Tree,
+    branch,
+    clamp_times,
+    display,
+    parse_path,
+)
 from purekernel.tree.path import is_below, join
+from purekernel.tree.path import name as path_name
 
 # Up to five digits, and zeros before them.
 _PRIORITY = re.compile(r"[+-]?0{0,9}[0-9]{1,5}")
@@ -175,7 +188,7 @@ def gather(
     Any other single file, and each of several sources, is added under its own name.
 
     Args:
-        sources: paths on the host.
+        sources: paths on the host; a single one may be an address.
         xattrs: whether to read extended attributes.
         limits: the readers' limits.
 
@@ -190,10 +203,17 @@ def gather(
         (source,) = sources
         if is_folder(source):
             return _folder(source, limits, xattrs=xattrs)
-        data = load_file(source, limits=limits)
-        file = Input(data, name=str(source), limits=limits)
-        if is_archive(data) or should_be_archive(source.name) or is_padded_core(file):
+        found = find_on_host(str(source))
+        item = Opener().find(open_on_host(found.host, limits=limits), found.inner).follow()
+        if isinstance(item.node, Directory):
+            return branch(item.tree, item.path)
+        file = item.load()
+        if is_archive(file.data) or should_be_archive(source.name) or is_padded_core(file):
             return parse_layer(file, what="source", hint=_OTHER_ARCHIVE_HINT).tree
+        if found.inner is not None:
+            tree = Tree(_TOP)
+            tree.add(path_name(item.path), item.node)
+            return tree
     tree = Tree(_TOP)
     for source in sources:
         name = parse_path(image_name(source.resolve().name or "root"))

@@ -2,6 +2,7 @@
 
 from purekernel.input import Buffer
 from purekernel.tree.edit import (
+    branch,
     clamp_times,
     content_bytes,
     date_all,
@@ -56,6 +57,7 @@ __all__ = [
     "Symlink",
     "Tree",
     "Xattrs",
+    "branch",
     "clamp_times",
     "content_bytes",
     "date_all",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import evolve
 
-from purekernel.errors import ConflictError
+from purekernel.errors import ConflictError, MissingPathError
 from purekernel.input import Buffer
 from purekernel.tree.node import Directory, File, Metadata, describe, with_metadata
 from purekernel.tree.path import ROOT, ancestors, display, join, name, parse_path, with_example
@@ -121,6 +121,31 @@ def subtree(tree: Tree, kept: bytes) -> Tree:
             path = join(folder, entry)
             if path not in above and path != kept:
                 cut.remove(path)
+    return cut
+
+
+def branch(tree: Tree, top: bytes) -> Tree:
+    """Return a tree of what is below the folder ``top``, which becomes its root.
+
+    Names of one file stay hard links of each other.
+
+    Raises:
+        MissingPathError: ``top`` does not exist, or is not a folder.
+    """
+    root = tree[top]
+    if not isinstance(root, Directory):
+        raise MissingPathError(f"the image has no folder {display(top)}")
+    cut = Tree(root)
+    firsts: dict[int, bytes] = {}
+    for path, node in tree.walk(top):
+        if path == top:
+            continue
+        target = path.removeprefix(top).lstrip(b"/")
+        first = firsts.setdefault(tree.inode(path), target)
+        if first == target:
+            cut.add(target, node)
+        else:
+            cut.link(target, first)
     return cut
 
 

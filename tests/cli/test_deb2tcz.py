@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,19 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def tool(*options: str | Path) -> int:
     return main(["tool", "deb2tcz", *map(str, options)])
+
+
+def test_package_inside_an_archive_is_converted(package: Path) -> None:
+    with tarfile.open("many.tar", "w") as archive:
+        archive.add(package.name)
+    assert tool(package.name, "plain.tcz") == 0
+    assert tool(f"many.tar:{package.name}", "inner.tcz") == 0
+    plain, inner = (
+        parse_squashfs(Input(Path(name).read_bytes(), name=name))
+        for name in ("plain.tcz", "inner.tcz")
+    )
+    assert b"usr/local/tce.installed/inner" in inner
+    assert listing(inner) == listing(plain).replace(b"plain", b"inner")
 
 
 def test_extension_is_written_with_its_side_files(

@@ -132,6 +132,27 @@ def test_archives_and_images_are_packed(folder: Path) -> None:
     assert Path("again.tcz").read_bytes() == Path("from-cpio.tcz").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("inner", "expected"),
+    [
+        ("etc", {b"conf"}),
+        ("inner.tar", {b"program"}),
+        ("etc/conf", {b"conf"}),
+    ],
+)
+def test_place_inside_an_archive_is_packed(folder: Path, inner: str, expected: set[bytes]) -> None:
+    tree = Tree(Directory(metadata=Metadata(mode=0o755)))
+    tree.add(b"etc", Directory(metadata=Metadata(mode=0o755)))
+    tree.add(b"etc/conf", File(metadata=Metadata(mode=0o600), content=b"text"))
+    inner_tree = Tree(Directory(metadata=Metadata(mode=0o755)))
+    inner_tree.add(b"program", File(metadata=Metadata(mode=0o755), content=b"x"))
+    content = build_tar(inner_tree)
+    tree.add(b"inner.tar", File(metadata=Metadata(mode=0o644), content=content))
+    Path("outer.tar").write_bytes(build_tar(tree))
+    assert tool("mksquashfs", f"outer.tar:{inner}", "x.tcz", "-quiet") == 0
+    assert names(read("x.tcz")) - {b""} == expected
+
+
 def small_tree() -> Tree:
     tree = Tree()
     content = random.Random(1).randbytes(2000)
