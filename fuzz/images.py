@@ -97,7 +97,7 @@ def initrds(data: bytes) -> None:
 
 
 @target(
-    Plant(path="formats/fat.py", before='raise self._file.fail(None, f"cluster'),
+    Plant(path="formats/fat/reader.py", before='raise self._file.fail(None, f"cluster'),
 )
 def fat(data: bytes) -> None:
     """Read a FAT file system."""
