@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from fixtures.kernel import make_kernel
 from fuzz import mutators
-from fuzz.target import Plant, attempt, given, require_equal, require_same_tree, target
+from fuzz.target import (
+    LIMITS,
+    Plant,
+    attempt,
+    given,
+    require_equal,
+    require_same_tree,
+    target,
+)
 from purekernel.analysis.listing import entry_json
 from purekernel.formats.address import find_part
 from purekernel.formats.archive import open_archive
@@ -12,7 +22,7 @@ from purekernel.formats.boot_losses import find_lost_ways
 from purekernel.formats.booted import read_entries
 from purekernel.formats.core_iso import base_of_files, parse_base
 from purekernel.formats.cpio import parse_initrds
-from purekernel.formats.fat import parse_fat
+from purekernel.formats.fat import build_fat, find_extents, parse_fat, read_label
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.qcow2 import build_qcow2, parse_qcow2
 from purekernel.formats.sparse import SparseImage
@@ -96,12 +106,28 @@ def initrds(data: bytes) -> None:
         require_same_tree("initrds", again, base.root)
 
 
+def _from_1980(tree: Tree) -> Tree:
+    first = 315532800
+    return tree.map_metadata(lambda old: evolve(old, mtime=max(old.mtime, first)))
+
+
 @target(
-    Plant(path="formats/fat/reader.py", before='raise self._file.fail(None, f"cluster'),
+    Plant(path="formats/fat/volume.py", before="self._repeated.append("),
 )
 def fat(data: bytes) -> None:
-    """Read a FAT file system."""
-    attempt(parse_fat, given(data))
+    """Read a FAT file system; write what is read, and read it again."""
+    attempt(read_label, given(data))
+    attempt(find_extents, given(data))
+    tree = attempt(parse_fat, given(data))
+    if tree is None:
+        return
+    image = attempt(build_fat, tree, timestamp=0)
+    if image is None or image.size_bytes > LIMITS.unpacked_bytes:
+        return
+    again = image.to_bytes()
+    # A file without a time is read as of 1970, and written as of 1980.
+    require_same_tree("fat", _from_1980(parse_fat(given(again))), _from_1980(tree))
+    require_equal("fat", find_extents(given(again)), dict(image.extents))
 
 
 @target(

@@ -25,6 +25,7 @@ from purekernel.fetch.records import CacheEntry, Validators
 from purekernel.formats.cpio import build_cpio
 from purekernel.formats.elf import ElfClass
 from purekernel.formats.extension_info import build_info
+from purekernel.formats.fat import FatOptions, build_fat
 from purekernel.formats.gem.index import build_gem_index
 from purekernel.formats.gem.reader import parse_gem
 from purekernel.formats.iso import IsoBoot, VolumeFields, build_iso
@@ -353,11 +354,19 @@ def initrds() -> Seeds:
 
 
 def fat() -> Seeds:
-    """Return a file system with a folder and a file of several clusters, without its free end."""
+    """Return file systems without their free ends; of FAT32, one with a table of a sector."""
+    sector = fats.SECTOR_BYTES
     image = fats.make_fat12({"EFI/BOOT/GRUB.CFG": _TEXT * 12, "A.TXT": b"a"})
-    sectors = 24
-    struct.pack_into("<H", image, 19, sectors)
-    return {"fat12": bytes(image[: sectors * fats.SECTOR_BYTES])}
+    struct.pack_into("<H", image, 19, 24)
+    tree = _tree({b"EFI/long name.conf": _file(b"a" * 600), b"A": _file(b"a"), b"B": _file(b"b")})
+    small = build_fat(tree, timestamp=0, label=b"EFI").to_bytes()
+    large = build_fat(tree, timestamp=0, options=FatOptions(bits=32))
+    reserved, files = large.geometry.tables_offset, large.geometry.data_offset
+    data = large.to_bytes()
+    table = data[reserved : reserved + sector]
+    cut = bytearray(data[:reserved] + table * 2 + data[files : files + 8 * sector])
+    struct.pack_into("<II", cut, 32, len(cut) // sector, 1)
+    return {"fat12": bytes(image[: 24 * sector]), "long": small, "fat32": bytes(cut)}
 
 
 def qcow2() -> Seeds:

@@ -1,5 +1,17 @@
-"""Read FAT file systems, from which UEFI firmware boots."""
+"""Read and write FAT file systems, from which UEFI firmware boots."""
 
-from purekernel.formats.fat.reader import parse_fat
+from purekernel.formats.fat.layout import Extent, Geometry
+from purekernel.formats.fat.reader import find_extents, parse_fat, read_label
+from purekernel.formats.fat.sizing import FatOptions
+from purekernel.formats.fat.writer import FatImage, build_fat
 
-__all__ = ["parse_fat"]
+__all__ = [
+    "Extent",
+    "FatImage",
+    "FatOptions",
+    "Geometry",
+    "build_fat",
+    "find_extents",
+    "parse_fat",
+    "read_label",
+]
