@@ -1,4 +1,4 @@
-"""Read the release of a Linux kernel image for x86 (bzImage), and unpack its kernel.
+"""Read header and release of a Linux kernel image for x86 (bzImage), and unpack its kernel.
 
 Source: Documentation/arch/x86/boot.rst of Linux, "The Real-Mode Kernel Header";
 arch/x86/boot/compressed/Makefile and scripts/Makefile.lib for the bytes after the payload.
@@ -10,9 +10,10 @@ import struct
 
 from purekernel.errors import FormatError
 from purekernel.formats.compression import COMPRESSED, unpack
-from purekernel.formats.detect import FileKind, detect
+from purekernel.formats.detect import FileKind, detect, name_kind
 from purekernel.formats.gzip import parse_member
 from purekernel.input import Input
+from purekernel.records import frozen
 from purekernel.tree import Buffer
 
 _SECTOR_BYTES = 512
@@ -28,6 +29,11 @@ _VERSION_POINTER_OFFSET = 0x20E
 _HAS_LOAD_FLAGS = 0x020C
 _LOAD_FLAGS_OFFSET = 0x236
 _KERNEL_64 = 1
+# The end of the header's last field that is read, init_size.
+_HEADER_END = 0x264
+_HIGH_MEMORY = 1 << 20
+# Of protocols that do not say it.
+_OLD_INITRD_LIMIT, _OLD_WORDS_BYTES = 0x38000000, 255
 # The pointer counts from the end of the boot sector.
 _POINTER_BASE = 0x200
 # The limit of the version text, "6.1.0-13-amd64 (debian-kernel@…) #1 SMP …", which is much shorter.
@@ -35,6 +41,60 @@ _MOST_VERSION_BYTES = 512
 # How many occurrences of the gzip magic to try in a kernel without payload fields. The payload is
 # among the first; a hostile file may contain very many.
 _MOST_ATTEMPTS = 8
+
+
+@frozen(kw_only=True)
+class BootHeader:
+    """What a boot loader must know of a bzImage.
+
+    Attributes:
+        setup_sectors: the size of the boot sector and the real-mode code, in sectors of 512 bytes.
+        is_high: whether the rest is loaded to 1 MiB, as it is of every bzImage.
+        has_command_line: whether its command line can be anywhere below 640 KiB: boot protocol
+            2.02, since Linux 2.4.
+        max_words_bytes: the size of the longest command line.
+        initrd_limit: the first byte after the memory that initrds may have.
+        needed_end: the first byte after the memory that the kernel needs while it unpacks itself.
+    """
+
+    setup_sectors: int
+    is_high: bool
+    has_command_line: bool
+    max_words_bytes: int
+    initrd_limit: int
+    needed_end: int
+
+
+def parse_boot_header(file: Input) -> BootHeader:
+    """Return what a boot loader must know of a bzImage.
+
+    Raises:
+        FormatError: ``file`` is not a bzImage.
+    """
+    view = file.view
+    if not _is_bzimage(view) or len(view) < _HEADER_END:
+        kind = name_kind(view)
+        start = bytes(view[0x202:0x206]).hex(" ") or "the end of the file"
+        raise file.fail_kind(0x202, "a Linux kernel for x86 (48 64 72 53)", kind, start)
+    (version,) = struct.unpack_from("<H", view, _VERSION_OFFSET)
+    setup_sectors = (view[_SETUP_SECTORS_OFFSET] or _DEFAULT_SETUP_SECTORS) + 1
+    needed_end = _HIGH_MEMORY + len(view) - setup_sectors * _SECTOR_BYTES
+    initrd_limit, max_words_bytes = _OLD_INITRD_LIMIT, _OLD_WORDS_BYTES
+    if version >= 0x0203:
+        initrd_limit = struct.unpack_from("<I", view, 0x22C)[0] + 1
+    if version >= 0x0206:
+        (max_words_bytes,) = struct.unpack_from("<I", view, 0x238)
+    if version >= 0x020A:
+        preferred, size_bytes = struct.unpack_from("<QI", view, 0x258)
+        needed_end = max(needed_end, max(preferred, _HIGH_MEMORY) + size_bytes)
+    return BootHeader(
+        setup_sectors=setup_sectors,
+        is_high=bool(view[0x211] & 1),
+        has_command_line=version >= 0x0202,
+        max_words_bytes=max_words_bytes,
+        initrd_limit=initrd_limit,
+        needed_end=needed_end,
+    )
 
 
 def kernel_release(kernel: Buffer) -> str | None:
