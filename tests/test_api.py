@@ -33,7 +33,7 @@ def test_every_option_of_build_is_an_attribute_of_a_record() -> None:
     boot = {"boot_append", "boot_serial", "boot_timeout", "boot_default"}
     volume = {"volume_id", "application", "publisher", "preparer", "system"}
     renamed = {
-        "emit": "kinds", "output_dir": "folder", "no_nested": "nested", "max_unpacked": "limits",
+        "emit": "kinds", "output": "folder", "no_nested": "nested", "max_unpacked": "limits",
     }  # fmt: skip
     assert {*boot, *volume, *renamed} <= options
     options -= {*boot, *volume, *renamed}
@@ -41,7 +41,7 @@ def test_every_option_of_build_is_an_attribute_of_a_record() -> None:
     assert {*renamed.values(), "boot", "volume"} <= records
     assert options == records - {*renamed.values(), "boot", "volume"} - {
         # Only users of the library can set these.
-        "environment", "progress", "report", "cache",
+        "environment", "progress", "report", "cache", "file", "stream",
     }  # fmt: skip
     assert set(REQUEST_OPTIONS) == set(fields_dict(Request))
     assert set(STORE_OPTIONS) <= set(fields_dict(Context))

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from purekernel.cli.gathering import limit_option, locked_option, request_options, store_options
-from purekernel.cli.parameters import Integer, IntegerRange, PathParameter, Words
+from purekernel.cli.parameters import Integer, IntegerRange, OutputParameter, PathParameter, Words
 from purekernel.cli.printer import Printer, reports
 from purekernel.recipe.flavour import EMITS, LAYOUTS
 
@@ -122,9 +122,13 @@ from purekernel.recipe.flavour import EMITS, LAYOUTS
 )
 @click.option(
     "-o",
+    "--output",
     "--output-dir",
-    type=PathParameter(),
-    help="The folder for outputs.  [default: the recipe's, or the current folder]",
+    "output",
+    type=OutputParameter(),
+    metavar="PATH",
+    help="Where to write: a folder; a file, if its name has the output's ending, such as .iso; or "
+    "- for stdout.  [default: the recipe's, or the current folder]",
 )
 @click.option(
     "--timestamp",
@@ -161,7 +165,7 @@ def build_command(
       purekernel build --sample
       purekernel build bundle.tar.gz --iso-version 0.9.0.1
       purekernel build bundle.tar.gz --overlay site/ --emit iso,pxe
-      purekernel build --recipe my-core/purekernel.toml
+      purekernel build --recipe my-core/purekernel.toml -o my-core.iso
     """  # noqa: D301  # click keeps the line breaks after a backspace
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from attrs import evolve
 
 from purekernel.analysis.findings import group_findings
 from purekernel.cli.cluster import running_on
@@ -21,12 +22,19 @@ from purekernel.cli.terminal import StepTimer, choose_progress
 from purekernel.encode.cluster import Address
 from purekernel.encode.disk_cache import EncodedCache
 from purekernel.encode.encoders import Effort
-from purekernel.errors import OutputError, UsageError
+from purekernel.errors import OutputError, UsageError, inside
 from purekernel.formats.initramfs import Compression
 from purekernel.input import limits_of
 from purekernel.razor.bundle import Bundle, load_bundle, sample_bundle
 from purekernel.recipe.boot import BootChanges
 from purekernel.recipe.context import Context
+from purekernel.recipe.destination import (
+    Destination,
+    OutputForm,
+    check_file,
+    choose_destination,
+    form_of,
+)
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.outputs import Modules, Outputs
 from purekernel.recipe.request import Request, bundle_changes
@@ -48,7 +56,7 @@ def run_build(
     bundle: Path | None,
     sample: bool,
     emit: tuple[str, ...] | None,
-    output_dir: Path | None,
+    output: str | None,
     effort: str | None,
     modules: str,
     compression: str,
@@ -95,22 +103,23 @@ def run_build(
             ),
             cache=cache,
         )
-        folder_place = ""
+        place = ""
         if isinstance(chosen, Recipe):
-            folder_place = "" if output_dir else chosen.output.place("folder")
+            key = "folder" if chosen.output.file is None else "file"
+            place = "" if output is not None else chosen.output.place(key)
             source: Recipe | Bundle = chosen
-            outputs = Outputs(folder=output_dir or _folder_of(chosen), **packing)
+            outputs = _outputs(printer, output, chosen, packing, dry_run=dry_run)
             if dry_run:
                 _show_plan(printer, chosen, context, outputs, progress=progress)
                 return
         else:
+            outputs = _outputs(printer, output, Recipe(), packing)
             with progress.step("reading the bundle"):
                 source = chosen(limits=context.limits)
-            outputs = Outputs(folder=output_dir or Path(), **packing)
         try:
             image = build(source, context, outputs)
         except OutputError as error:
-            raise error.within(folder_place) from None
+            raise error.within(place) from None
     for note in image.notes:
         printer.note(note)
     if not printer.as_json:
@@ -141,6 +150,42 @@ def take_context(
         environment=os.environ,
         progress=progress,
         report=progress.had,
+    )
+
+
+def take_destination(
+    printer: Printer, text: str, form: OutputForm, *, dry_run: bool = False
+) -> Destination:
+    """Return what ``-o TEXT`` names; for stdout, text goes to stderr from now on.
+
+    Raises:
+        UsageError: ``text`` does not fit the outputs, or their data cannot go to stdout.
+        OutputError: stdout is closed.
+    """
+    return choose_destination(text, form, stdout=lambda: None if dry_run else printer.take_stdout())
+
+
+def _outputs(
+    printer: Printer,
+    text: str | None,
+    recipe: Recipe,
+    packing: dict[str, Any],
+    *,
+    dry_run: bool = False,
+) -> Outputs:
+    """Return what to write and where, by ``-o TEXT`` or the recipe."""
+    outputs = Outputs(**packing)
+    form = form_of(outputs.kinds_for(recipe))
+    if text is None:
+        if recipe.output.file is None:
+            return evolve(outputs, folder=recipe.folder / (recipe.output.folder or ""))
+        path = recipe.folder / recipe.output.file
+        with inside(recipe.output.place("file")):
+            check_file(path, form, str(path))
+        return evolve(outputs, file=path)
+    destination = take_destination(printer, text, form, dry_run=dry_run)
+    return evolve(
+        outputs, folder=destination.folder, file=destination.file, stream=destination.stream
     )
 
 
@@ -175,26 +220,18 @@ def _source(
     return partial(load_bundle, bundle, changes=changes)
 
 
-def _folder_of(recipe: Recipe) -> Path:
-    folder = recipe.output.folder
-    return Path() if folder is None else recipe.folder / folder
-
-
 def _show_plan(
     printer: Printer, recipe: Recipe, context: Context, outputs: Outputs, *, progress: StepTimer
 ) -> None:
     from purekernel.cli.plan_inputs import show_plan  # noqa: PLC0415  # a bundle needs none
 
-    folder, kinds = outputs.folder or Path(), outputs.kinds_for(recipe)
+    kinds = outputs.kinds_for(recipe)
     show_plan(
         printer,
         recipe,
         context,
-        lambda plan: [
-            str(folder / name)
-            for name in output_names(
-                plan.conventions.identity(plan.recipe, plan.flavour).name, kinds, recipe
-            )
-        ],
+        lambda plan: outputs.destination.paths(
+            output_names(plan.conventions.identity(plan.recipe, plan.flavour).name, kinds, recipe)
+        ),
         progress=progress,
     )

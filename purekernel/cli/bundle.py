@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from purekernel.cli.gathering import limit_option, locked_option, request_options, store_options
-from purekernel.cli.parameters import Integer, PathParameter
+from purekernel.cli.parameters import Integer, OutputParameter, PathParameter
 from purekernel.cli.printer import Printer, reports
 
-DEFAULT_FOLDER = "build-files"
+DEFAULT_FOLDER = "build-files/"
 
 
 @click.command("bundle", short_help="Gather a bundle from a Razor-Microkernel project.")
@@ -28,9 +27,14 @@ DEFAULT_FOLDER = "build-files"
 )
 @click.option(
     "-o",
+    "--output",
     "--output-dir",
-    type=PathParameter(),
-    help="The folder for the bundle.  [default: build-files]",
+    "output",
+    type=OutputParameter(),
+    metavar="PATH",
+    default=DEFAULT_FOLDER,
+    help="Where to write: a folder; a file, if its name ends in .tar.gz or .tgz; or - for stdout.  "
+    "[default: build-files]",
 )
 @click.option(
     "--timestamp",
@@ -51,7 +55,6 @@ def bundle_command(
     printer: Printer,
     /,
     *,
-    output_dir: Path | None,
     quiet: bool,
     verbose: bool,
     **options: Any,
@@ -72,5 +75,4 @@ def bundle_command(
         raise click.UsageError("--quiet and --verbose exclude each other")
     from purekernel.cli.plan_inputs import gather_bundle  # noqa: PLC0415  # too slow for --help
 
-    folder = output_dir or Path(DEFAULT_FOLDER)
-    gather_bundle(printer, folder=folder, quiet=quiet, verbose=verbose, **options)
+    gather_bundle(printer, quiet=quiet, verbose=verbose, **options)

@@ -35,6 +35,17 @@ class PathParameter(ParamType):
         return Path(str(value))
 
 
+class OutputParameter(PathParameter):
+    """A path, or - for stdout. It stays text: a slash at its end means a folder."""
+
+    def convert(  # type: ignore[override]  # text, not a path
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the text."""
+        super().convert(value, param, ctx)
+        return str(value)
+
+
 class Words(ParamType):
     """A list of known words, separated by commas."""
 

@@ -6,13 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import click
 from attrs import evolve
 
-from purekernel.cli.build_image import take_context
+from purekernel.cli.build_image import take_context, take_destination
 from purekernel.cli.drawing import draw, draw_plan, guides
 from purekernel.cli.gathering import REQUEST_OPTIONS
 from purekernel.cli.printer import Printer
@@ -30,7 +29,7 @@ from purekernel.plan.fetch_plan import gather, open_plan_context, sizes_of
 from purekernel.plan.lock import build_lock, changes, write_lock
 from purekernel.plan.locking import make_lock
 from purekernel.plan.planner import make_plan, release_notes
-from purekernel.razor.bundle import bundle_name
+from purekernel.razor.bundle import BUNDLE_FORM, bundle_name
 from purekernel.recipe.context import Context
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.model import Recipe
@@ -108,9 +107,10 @@ def lock_inputs(
 
 
 def gather_bundle(
-    printer: Printer, *, folder: Path, dry_run: bool, quiet: bool, verbose: bool, **options: Any
+    printer: Printer, *, output: str, dry_run: bool, quiet: bool, verbose: bool, **options: Any
 ) -> None:
-    """Gather a bundle, and write it to ``folder``; with ``dry_run``, print the plan."""
+    """Gather a bundle, and write it to ``output``; with ``dry_run``, print the plan."""
+    destination = take_destination(printer, output, BUNDLE_FORM, dry_run=dry_run)
     recipe = take_recipe(options, printer)
     progress = choose_progress(quiet=quiet, verbose=verbose, json=printer.as_json)
     with closing(progress):
@@ -120,18 +120,18 @@ def gather_bundle(
                 printer,
                 recipe,
                 context,
-                lambda plan: [str(folder / bundle_name(plan.flavour or Flavour.DEV))],
+                lambda plan: destination.paths([bundle_name(plan.flavour or Flavour.DEV)]),
                 progress=progress,
             )
             return
         with open_plan_context(recipe, context) as plan_context:
             gathered = gather(plan_context, progress=progress)
-            output = write_bundle(gathered, context, folder)
+            written = write_bundle(gathered, context, destination)
     for note in gathered.notes:
         printer.note(note)
-    printer.document |= summarize_bundle(gathered, [output], progress.seconds)
+    printer.document |= summarize_bundle(gathered, [written], progress.seconds)
     if not quiet:
-        printer.text(*render_text([output]))
+        printer.text(*render_text([written]))
 
 
 def take_recipe(options: dict[str, Any], printer: Printer) -> Recipe:

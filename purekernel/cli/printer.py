@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import click
 
 from purekernel.cli.terminal import (
     controls_terminal,
+    open_stdout,
     say,
     say_bytes,
     say_contents,
     say_error,
+    say_on_stderr,
     say_warning,
 )
-from purekernel.errors import InputError, OutputError, PurekernelError
+from purekernel.errors import InputError, OutputError, PurekernelError, UsageError
 from purekernel.version import __version__
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class Printer:
     def __init__(self) -> None:
         self.as_json = False
         self.document: dict[str, object] = {}
+        self._text_on_stderr = False
         self._notes: list[str] = []
         self._pending: dict[str, None] = {}
         self._is_done = False
@@ -66,8 +69,25 @@ class Printer:
             OutputError: stdout cannot be written.
             BrokenPipeError: the reader of stdout is gone.
         """
-        if not self.as_json:
+        if self._text_on_stderr:
+            say_on_stderr(*lines)
+        elif not self.as_json:
             say(*lines)
+
+    def take_stdout(self) -> BinaryIO:
+        """Return stdout as a binary stream, for an output; text goes to stderr from now on.
+
+        Raises:
+            UsageError: JSON is printed, or stdout is a terminal.
+            OutputError: stdout is closed.
+        """
+        if self.as_json:
+            raise UsageError(
+                "the output and the JSON cannot both go to stdout", hint="leave out --json"
+            )
+        stream = open_stdout()
+        self._text_on_stderr = True
+        return stream
 
     def lines(self, lines: Iterable[bytes], *, end: bytes = b"\n") -> None:
         """Print lines of bytes on stdout, unless JSON is printed; raise as :meth:`text`."""

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from purekernel.encode.releases import installed_releases
 from purekernel.fetch.urls import redact
 from purekernel.formats import extension_info
+from purekernel.host.write import STDOUT
 from purekernel.tree import Device, Directory, Fifo, File, Socket, Symlink, content_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from purekernel.fetch.model import Download
-    from purekernel.host.write import Output
+    from purekernel.host.write import Output, Replaced
     from purekernel.plan import Plan
     from purekernel.plan.fetch_plan import Gathered
     from purekernel.plan.lookup import Description, FoundDependents, FoundExtension
@@ -215,18 +216,27 @@ def summarize_plan(
 
 
 def _output(output: Output) -> dict[str, object]:
-    return {"path": str(output.path), "bytes": output.size_bytes, "sha256": output.sha256}
+    replaced = output.replaced
+    return {
+        "path": str(output.path),
+        "bytes": output.size_bytes,
+        "sha256": output.sha256,
+        "replaced": replaced and {"bytes": replaced.size_bytes, "sha256": replaced.sha256},
+    }
 
 
 def render_text(outputs: Sequence[Output], image: Image | None = None) -> list[str]:
-    """Return two lines for each output: path and size in MB, and SHA-256.
+    """Return the lines for each output: path and size in MB, SHA-256, and what it replaced.
 
     If the image has unpacked kernel modules, a last line gives their effect on disc and memory.
     """
     lines = []
     for output in outputs:
-        lines.append(f"{output.path}  {output.size_bytes / 1e6:.2f} MB")
+        path = "stdout" if output.path == STDOUT else output.path
+        lines.append(f"{path}  {output.size_bytes / 1e6:.2f} MB")
         lines.append(f"  sha256:{output.sha256}")
+        if output.replaced is not None:
+            lines.append(f"  replaced {_describe(output.replaced, new=output.sha256)}")
     if image is not None and image.unpacked_modules_bytes:
         saved_bytes = image.unpacked_modules_saved_bytes
         lines.append(
@@ -235,6 +245,16 @@ def render_text(outputs: Sequence[Output], image: Image | None = None) -> list[s
             f"{image.unpacked_modules_bytes / 1e6:.2f} MB more memory after boot"
         )
     return lines
+
+
+def _describe(replaced: Replaced, *, new: str) -> str:
+    if replaced.size_bytes is None:
+        return "a link or another special file"
+    if replaced.sha256 is None:
+        return "a file that could not be read"
+    if replaced.sha256 == new:
+        return "a file with the same content"
+    return f"sha256:{replaced.sha256}"
 
 
 def _generation(plan: Plan) -> str | None:

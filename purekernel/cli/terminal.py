@@ -18,9 +18,9 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from purekernel.errors import OutputError
+from purekernel.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from purekernel.fetch.model import Download, DownloadedFile
@@ -54,6 +54,29 @@ def say_warning(text: str) -> None:
     with suppress(OSError, ValueError):
         sys.stderr.write(f"purekernel: note: {printable(text)}\n")
         sys.stderr.flush()
+
+
+def say_on_stderr(*lines: str) -> None:
+    """Print lines on stderr, for a result whose data is on stdout."""
+    for line in lines:
+        _say_progress(line)
+
+
+def open_stdout() -> BinaryIO:
+    """Return stdout as a binary stream, for data that is not for a terminal.
+
+    Raises:
+        UsageError: stdout is a terminal.
+        OutputError: stdout is closed.
+    """
+    if is_terminal(sys.stdout):
+        raise UsageError(
+            "the output is binary, and stdout is a terminal",
+            hint="redirect stdout to a file or a pipe, or name a file with -o",
+        )
+    if sys.stdout is None:
+        raise OutputError("stdout is closed", hint="name a file with -o")
+    return sys.stdout.buffer
 
 
 def say_traceback(error: BaseException) -> None:

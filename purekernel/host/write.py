@@ -11,20 +11,23 @@ import hashlib
 import io
 import os
 import stat
+import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
+from attrs import evolve
+
 from purekernel.errors import OutputError
-from purekernel.host.hints import NOT_PERMITTED, writing
+from purekernel.host.hints import NOT_PERMITTED, hint_for, reason, writing
 from purekernel.host.no_follow import (
     SETS_TIMES_OF_DESCRIPTORS,
     change_mode,
     inode_of,
     set_times,
 )
-from purekernel.host.staging import Staging, create
+from purekernel.host.staging import Staging, create, write_piece
 from purekernel.host.windows_names import ON_WINDOWS, check_windows_name
 from purekernel.input import Buffer
 from purekernel.records import frozen
@@ -33,13 +36,41 @@ WriteOutput = Callable[[BinaryIO], object]
 """Writes one output to a stream, which is also readable and seekable."""
 
 
+STDOUT = Path("-")
+"""The path of an output that went to a stream."""
+
+# Large enough that a pipe is rarely waited for, small beside an image.
+_PIECE_BYTES = 1 << 20
+
+
+@frozen(kw_only=True)
+class Replaced:
+    """What an output replaced.
+
+    Attributes:
+        size_bytes: the size; ``None`` for what is not a file.
+        sha256: the digest; ``None`` for what is not a file, or cannot be read.
+    """
+
+    size_bytes: int | None = None
+    sha256: str | None = None
+
+
 @frozen(kw_only=True)
 class Output:
-    """A written output file."""
+    """A written output file.
+
+    Attributes:
+        path: its path; ``STDOUT`` if it went to a stream.
+        size_bytes: its size.
+        sha256: its digest.
+        replaced: what had its path before; ``None`` if the path was free.
+    """
 
     path: Path
     size_bytes: int
     sha256: str
+    replaced: Replaced | None = None
 
 
 def publish(
@@ -69,6 +100,65 @@ def publish(
         for name, content in contents.items():
             outputs.write(_output_path(folder, name), content)
         return outputs.commit()
+
+
+def publish_file(path: Path, content: Buffer | WriteOutput, *, option: str = "--output") -> Output:
+    """Write one file under a name that the user chose; create its folder if it is missing.
+
+    Args:
+        path: the path of the file; any name is allowed that the host allows.
+        content: the content of the file, or a function that writes it.
+        option: the option with which users choose another path, for messages.
+
+    Raises:
+        OutputError: the file cannot be written; an existing one was not changed.
+    """
+    _check_name(path.name, ON_WINDOWS)
+    with _Outputs(None, option) as outputs:
+        outputs.write(path, content)
+        (output,) = outputs.commit()
+    return output
+
+
+def send(stream: BinaryIO, content: Buffer | WriteOutput) -> Output:
+    """Write one output to a stream that cannot seek, such as a pipe.
+
+    It is complete before its first byte is written, so that nothing is written after an error.
+
+    Args:
+        stream: a binary stream; it is flushed and stays open.
+        content: the content, or a function that writes it.
+
+    Raises:
+        OutputError: the stream, or a temporary file, cannot be written.
+        BrokenPipeError: the reader of the stream is gone.
+    """
+    with ExitStack() as stack:
+        if isinstance(content, Buffer):
+            made = cast("BinaryIO", stack.enter_context(io.BytesIO(content)))
+        else:
+            with writing(Path(tempfile.gettempdir()), elsewhere="set another folder with TMPDIR"):
+                made = cast("BinaryIO", stack.enter_context(tempfile.TemporaryFile()))
+                content(made)
+                made.flush()
+        made.seek(0)
+        digest, size_bytes = hashlib.sha256(), 0
+        try:
+            while piece := made.read(_PIECE_BYTES):
+                write_piece(stream, piece)
+                digest.update(piece)
+                size_bytes += len(piece)
+            stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if ON_WINDOWS and error.errno == errno.EINVAL:  # a pipe without a reader
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
+            raise OutputError(
+                f"the output stream cannot be written: {reason(error)}",
+                hint=hint_for(error, elsewhere="write to a file with -o"),
+            ) from None
+    return Output(path=STDOUT, size_bytes=size_bytes, sha256=digest.hexdigest())
 
 
 def write_whole(
@@ -129,14 +219,39 @@ def _output_path(folder: Path, name: str, *, windows: bool = ON_WINDOWS) -> Path
     parts = name.split("/")
     if any(part in ("", ".", "..") or set(part) & set("\\:") for part in parts):
         raise OutputError(f"{name!r} is not a valid name for an output")
-    if windows:
-        for part in parts:
-            if reason := check_windows_name(part.encode("utf-8", "surrogatepass")):
-                raise OutputError(
-                    f"the output name {name!r} is invalid on Windows: {reason}",
-                    hint="choose another name",
-                )
+    for part in parts:
+        _check_name(part, windows)
     return folder.joinpath(*parts)
+
+
+def _check_name(name: str, windows: bool) -> None:
+    if windows and (fault := check_windows_name(name.encode("utf-8", "surrogatepass"))):
+        raise OutputError(
+            f"the output name {name!r} is invalid on Windows: {fault}", hint="choose another name"
+        )
+
+
+def _replaced_by(path: Path) -> Replaced | None:
+    """Return what a file at ``path`` is about to replace.
+
+    What cannot be read may still be replaced, so no error here ends the command.
+    """
+    try:
+        status = path.lstat()
+    except OSError:
+        return None  # the path is free, or the rename reports the error
+    if not stat.S_ISREG(status.st_mode):
+        return Replaced()
+    digest = None
+    with suppress(OSError), open(path, "rb", opener=_open_itself) as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return Replaced(size_bytes=status.st_size, sha256=digest)
+
+
+def _open_itself(path: str, flags: int) -> int:
+    """Open a file that may have become a link or a fifo: follow no link, and wait for no writer."""
+    extra = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    return os.open(path, flags | extra)
 
 
 class _Outputs:
@@ -201,12 +316,13 @@ class _Outputs:
         self._written.append(Output(path=path, size_bytes=size_bytes, sha256=digest.hexdigest()))
 
     def commit(self) -> list[Output]:
+        written = [evolve(each, replaced=_replaced_by(each.path)) for each in self._written]
         try:
             self._staging.commit()
         except OSError as error:
             with writing(Path(error.filename), elsewhere=self._elsewhere, instead=self._instead):
                 raise
-        return self._written
+        return written
 
     def _make_folder(self, folder: Path) -> None:
         missing = []

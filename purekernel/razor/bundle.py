@@ -22,6 +22,7 @@ from purekernel.formats.tar import build_tar, parse_tar
 from purekernel.host.read import load_file
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.razor.project import EXTRAS, REBUILD_SCRIPT, Project, tell_generation
+from purekernel.recipe.destination import OutputForm
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.model import Recipe
 from purekernel.records import frozen
@@ -303,6 +304,10 @@ def pack_bundle(parts: BundleParts) -> bytes:
         put_file(tree, join(DEPENDENCIES, name), content, metadata=metadata)
     owned = own_as_root(Layer(source=parts.source, tree=tree))
     return compress(build_tar(clamp_times(owned.tree, parts.mtime)), encoder=ENCODER)
+
+
+BUNDLE_FORM = OutputForm(words="the bundle", endings=(".tar.gz", ".tgz"))
+"""What a bundle can be written to besides a folder."""
 
 
 def bundle_name(flavour: Flavour) -> str:

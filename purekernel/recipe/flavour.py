@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 
 SCRIPTS = b"iso-build-files"
@@ -35,6 +36,18 @@ class Emit(Enum):
 
 
 EMITS = tuple(kind.value for kind in Emit)
+
+FILE_ENDINGS: Mapping[Emit, tuple[str, ...]] = {
+    Emit.ISO: (".iso",),
+    Emit.INITRD: (".gz", ".img"),
+    Emit.TCE: (".tar",),
+    Emit.ROOTFS: (".tar", ".tar.gz", ".tgz", ".tar.zst"),
+    Emit.OCI: (".tar",),
+}
+"""The endings that a file name may have for an output that is one file, in lower case.
+
+An output that is not here is several files.
+"""
 
 
 class InitrdLayout(Enum):

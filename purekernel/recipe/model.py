@@ -62,10 +62,20 @@ from purekernel.tree import Pass
 
 @frozen(kw_only=True)
 class OutputChoice(Placed):
-    """The files to write, and their folder, which is relative to the recipe's folder."""
+    """The files to write, and where; paths are relative to the recipe's folder."""
 
     folder: str | None = field(
         default=None, metadata=key("Folder", "Folder for the output files.", PATH, "out")
+    )
+    file: str | None = field(
+        default=None,
+        metadata=key(
+            "File",
+            "File for the one output, in place of a folder. Its name must have an ending of that "
+            "output, such as .iso.",
+            PATH,
+            "out/core.iso",
+        ),
     )
     emit: tuple[str, ...] = field(
         default=(),
@@ -468,7 +478,13 @@ class Recipe(Placed):
     )
     output: OutputChoice = field(
         factory=OutputChoice,
-        metadata=table("output", "Output", "Output files and their folder.", OutputChoice),
+        metadata=table(
+            "output",
+            "Output",
+            "Output files, and where to write them.",
+            OutputChoice,
+            exclusive=("file", "folder"),
+        ),
     )
     findings: FindingChoice = field(
         factory=FindingChoice,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
+from typing import BinaryIO
 
 from attrs import field
 
@@ -14,6 +15,7 @@ from purekernel.errors import UsageError
 from purekernel.formats.compress import check_taken, choose_compression
 from purekernel.formats.initramfs import Compression, read_compressions
 from purekernel.input import Input, Limits
+from purekernel.recipe.destination import Destination, check_file, check_single, form_of
 from purekernel.recipe.flavour import EMITS, Emit, Flavour
 from purekernel.recipe.model import Recipe
 from purekernel.records import frozen
@@ -58,8 +60,11 @@ class Outputs:
     """What to write and where.
 
     Attributes:
-        folder: the folder to write to, created if missing; ``None`` to make the image in memory
-            and write nothing.
+        folder: the folder to write to, created if missing.
+        file: the file to write the one output to, in place of a folder. Its name must have an
+            ending of that output, such as ``.iso``; ``-o`` of the command line accepts the same.
+        stream: a binary stream to write the one output to, in place of a folder; it need not be
+            able to seek. Without folder, file and stream the image is made in memory only.
         kinds: the kinds of files: ``Emit.ISO`` gives ``NAME.iso``; ``Emit.CORE`` gives the initrds
             and the kernel, of an ISO with one initrd as ``core.gz`` and ``vmlinuz``;
             ``Emit.INITRD`` gives the second initrd as ``NAME.gz``; ``Emit.PXE`` gives the folder
@@ -76,15 +81,39 @@ class Outputs:
             its library; it is neither split into segments nor cached.
 
     Raises:
-        UsageError: ``kinds`` is empty, or has an unknown value.
+        UsageError: ``kinds`` is empty, or has an unknown value; or more than one of ``folder``,
+            ``file`` and ``stream`` is given.
     """
 
     folder: Path | None = field(default=None, converter=_path)
+    file: Path | None = field(default=None, converter=_path)
+    stream: BinaryIO | None = None
     kinds: tuple[Emit, ...] | None = field(default=None, converter=_kinds)
     effort: Effort | None = None
     nested: bool = True
     modules: Modules = Modules.REDO
     compression: Compression | None = Compression.GZIP
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse several destinations."""
+        if sum(each is not None for each in (self.folder, self.file, self.stream)) > 1:
+            raise UsageError("folder, file and stream exclude one another", hint="give one of them")
+
+    @property
+    def destination(self) -> Destination:
+        """Where the outputs go."""
+        return Destination(folder=self.folder, file=self.file, stream=self.stream)
+
+    def check_destination(self, kinds: tuple[Emit, ...]) -> None:
+        """Refuse a file or stream for outputs that are several files, and a file of another kind.
+
+        Raises:
+            UsageError: ``file`` or ``stream`` does not fit ``kinds``.
+        """
+        if self.file is not None:
+            check_file(self.file, form_of(kinds), f"the file {self.file}")
+        elif self.stream is not None:
+            check_single(form_of(kinds), "a stream")
 
     def kinds_for(self, recipe: Recipe) -> tuple[Emit, ...]:
         """Return the kinds of files to write for ``recipe``.

@@ -13,13 +13,14 @@ from purekernel.razor.bundle import Bundle, load_bundle
 from purekernel.razor.microkernel import compose_bundle
 from purekernel.recipe.composition import Composition
 from purekernel.recipe.context import Context
+from purekernel.recipe.destination import Destination
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.outputs import Outputs
 from purekernel.recipe.system import serial_faults
 from purekernel.remaster.image import Image
 from purekernel.remaster.make import make_image
-from purekernel.remaster.outputs.write import write_image
+from purekernel.remaster.outputs.write import write_outputs
 from purekernel.remaster.system import serial_passes
 
 
@@ -28,7 +29,7 @@ def build(
     context: Context | None = None,
     outputs: Outputs | None = None,
 ) -> Image:
-    """Make an image, and write it if ``outputs`` names a folder.
+    """Make an image, and write it if ``outputs`` names a folder, a file or a stream.
 
     The result depends on the arguments and on the inputs that they name; not on user, host or time.
 
@@ -46,6 +47,8 @@ def build(
             others.
     """
     context, outputs = context or Context(), outputs or Outputs()
+    if isinstance(source, Recipe):  # before anything is fetched
+        outputs.check_destination(outputs.kinds_for(source))
     notes: dict[str, None] = {}
 
     def report(text: str) -> None:
@@ -81,9 +84,12 @@ def _build(
 
 def _finish(composition: Composition, context: Context, outputs: Outputs) -> Image:
     image = make_image(composition, context, outputs)
-    if outputs.folder is None:
+    if outputs.destination == Destination():
         return image
-    files = write_image(
-        image, outputs.folder, kinds=image.kinds, progress=context.progress, jobs=context.jobs
+    files = write_outputs(
+        image,
+        evolve(outputs, kinds=image.kinds),
+        progress=context.progress,
+        jobs=context.jobs,
     )
     return evolve(image, files=tuple(files))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property, partial
-from pathlib import Path
 
 from attrs import evolve
 
@@ -18,13 +17,14 @@ from purekernel.errors import (
 )
 from purekernel.formats import gem as gem_format
 from purekernel.formats.core_iso import Base
-from purekernel.host.write import Output, publish
+from purekernel.host.write import Output
 from purekernel.input import Input, Limits
 from purekernel.plan.fetch_plan import Gathered
 from purekernel.razor.bundle import bundle_name
 from purekernel.recipe.additions import GemLayout
 from purekernel.recipe.composition import Composition, DiscAdditions
 from purekernel.recipe.context import Context
+from purekernel.recipe.destination import Destination
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.iso_files import read_contents
 from purekernel.recipe.keys import Named
@@ -303,17 +303,18 @@ def _with_autologin(tree: Tree, *, on: bool) -> Tree:
     return changed
 
 
-def write_bundle(gathered: Gathered, context: Context, folder: Path) -> Output:
-    """Write the bundle into ``folder``, which is created if missing.
+def write_bundle(gathered: Gathered, context: Context, destination: Destination) -> Output:
+    """Write the bundle to ``destination``.
 
     Raises:
         PurekernelError: an input is damaged, or two inputs contradict each other.
         OutputError: the bundle cannot be written; an existing file stays unchanged.
+        BrokenPipeError: the reader of the destination's stream is gone.
     """
     plan, progress = gathered.plan, context.progress
     with progress.step("assembling"):
         content = plan.conventions.bundle(Assembly(gathered, context))
     name = bundle_name(plan.flavour or Flavour.DEV)
     with progress.step("writing"):
-        (output,) = publish(folder, {name: content})
+        (output,) = destination.write({name: content})
     return output

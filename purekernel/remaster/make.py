@@ -69,6 +69,7 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     """
     progress, recipe = context.progress, composition.recipe
     kinds = outputs.kinds_for(recipe)
+    outputs.check_destination(kinds)
     base = composition.base
     _check_outputs(composition, kinds)
     identity = composition.identity.with_volume(recipe.iso.volume)

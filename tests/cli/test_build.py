@@ -67,7 +67,71 @@ def test_iso_replaces_the_earlier_one_and_its_path_is_printed(
     assert out.splitlines() == [
         f"{ISO}  {len(data) / 1e6:.2f} MB",
         f"  sha256:{hashlib.sha256(data).hexdigest()}",
+        f"  replaced sha256:{hashlib.sha256(b'of an earlier build').hexdigest()}",
     ]
+
+
+def test_output_option_names_a_file_and_the_summary_what_it_replaced(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "old.iso").write_bytes(b"old")
+    assert main(["build", "bundle.tar.gz", "-o", "old.iso", "--json"]) == 0
+    (output,) = json.loads(capsys.readouterr().out)["outputs"]
+    assert output["path"] == "old.iso"
+    old = hashlib.sha256(b"old").hexdigest()
+    assert output["replaced"] == {"bytes": 3, "sha256": old}
+    untouched(folder)
+    assert main(["build", "bundle.tar.gz", "-o", "old.iso"]) == 0
+    assert capsys.readouterr().out.splitlines()[2] == "  replaced a file with the same content"
+    assert main(["build", "bundle.tar.gz", "-o", "new.iso/"]) == 0
+    (written,) = (folder / "new.iso").iterdir()
+    assert written.read_bytes() == (folder / "old.iso").read_bytes()
+
+
+@pytest.mark.slow
+def test_output_goes_to_stdout_and_the_summary_to_stderr(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "purekernel", "build", "bundle.tar.gz", "-o", "-"],
+        cwd=folder, env=environment(), capture_output=True, check=True,
+    )  # fmt: skip
+    assert done.stdout[0x8001:0x8006] == b"CD001"
+    digest = hashlib.sha256(done.stdout).hexdigest()
+    lines = done.stderr.decode().removesuffix(SAMPLE_FINDING).splitlines()
+    assert lines[-2:] == [f"stdout  {len(done.stdout) / 1e6:.2f} MB", f"  sha256:{digest}"]
+    untouched(folder)
+
+
+@pytest.mark.slow
+def test_pipe_that_closes_early_ends_the_build_without_traceback(folder: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "purekernel", "build", "bundle.tar.gz", "-o", "-", "-q"],
+        cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read().decode() in ("", SAMPLE_FINDING)
+        assert process.wait() == 1
+
+
+def test_json_and_the_output_cannot_share_stdout(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", "bundle.tar.gz", "-o", "-", "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["message"] == "the output and the JSON cannot both go to stdout"
+    untouched(folder)
+
+
+def test_terminal_is_refused_for_the_output(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["build", "bundle.tar.gz", "-o", "-"]) == 2
+    out, err = capsys.readouterr()
+    assert two_lines(err)[0] == "the output is binary, and stdout is a terminal"
+    assert out == ""
+    untouched(folder)
 
 
 @pytest.mark.slow
@@ -313,7 +377,7 @@ def test_invalid_bundle_is_reported_in_two_lines_and_keeps_the_old_output(
                 "got 'x'"
             ),
         ),
-        (["build", "bundle.tar.gz", "--output-dir", "bundle.tar.gz"], "bundle.tar.gz"),
+        (["build", "bundle.tar.gz", "--output-dir", "bundle.tar.gz/"], "bundle.tar.gz"),
         (
             ["build", "bundle.tar.gz", "--max-unpacked", "1000"],
             "bundle.tar.gz: expected at most 1000",

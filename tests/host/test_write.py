@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import signal
 import sys
@@ -15,8 +16,8 @@ import pytest
 from purekernel.errors import OutputError
 from purekernel.host import staging
 from purekernel.host import write as module
+from purekernel.host.write import Replaced, publish, publish_file, send, write_whole
 from purekernel.host.write import _output_path as place_output
-from purekernel.host.write import publish, write_whole
 from tests.ordinary import ordinary_user
 
 
@@ -254,3 +255,75 @@ def test_rename_is_retried_on_windows_while_target_is_open(
     with pytest.raises(OutputError, match="a cannot be written: in use"):
         publish(tmp_path, {"a": writes(b"newer")})
     assert everything(tmp_path) == {"a": b"new"}
+
+
+def test_replaced_files_are_described_as_they_were(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("a")
+    outputs = publish(tmp_path, {"a": b"new", "link": b"new", "free": b"new"})
+    old = Replaced(size_bytes=3, sha256=hashlib.sha256(b"old").hexdigest())
+    assert [each.replaced for each in outputs] == [old, Replaced(), None]
+
+
+def test_old_file_that_cannot_be_read_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(module, "_open_itself", refuse)
+    (output,) = publish(tmp_path, {"a": b"new"})
+    assert output.replaced == Replaced(size_bytes=3, sha256=None)
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_one_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.iso"
+    assert publish_file(path, writes(b"one")).replaced is None
+    with pytest.raises(OutputError, match=r"a\.iso cannot be written: Input/output error"):
+        publish_file(path, breaks(OSError(errno.EIO, "Input/output error")))
+    assert everything(tmp_path) == {"new/a.iso": b"one"}
+
+
+class Pipe(io.RawIOBase):
+    """A pipe that takes three bytes at a time, and fails after ``room`` bytes."""
+
+    def __init__(self, room: int, error: OSError | None = None) -> None:
+        self.taken = b""
+        self._room = room
+        self._error = error
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        piece = bytes(memoryview(data))[:3]  # type: ignore[arg-type]
+        if len(self.taken) + len(piece) > self._room:
+            assert self._error is not None
+            raise self._error
+        self.taken += piece
+        return len(piece)
+
+
+@pytest.mark.parametrize("content", [b"0123456789", writes(b"0123456789")])
+def test_output_is_sent_to_a_pipe_that_takes_little_at_a_time(content: object) -> None:
+    pipe = Pipe(room=10)
+    output = send(pipe, content)  # type: ignore[arg-type]
+    assert pipe.taken == b"0123456789"
+    assert (output.size_bytes, output.sha256) == (10, hashlib.sha256(pipe.taken).hexdigest())
+
+
+def test_output_that_fails_sends_nothing() -> None:
+    pipe = Pipe(room=0)
+    with pytest.raises(OutputError, match=r"cannot be written: No space left on device"):
+        send(pipe, breaks(OSError(errno.ENOSPC, "No space left on device")))  # type: ignore[arg-type]
+    assert pipe.taken == b""
+
+
+def test_full_stream_is_an_error_and_a_closed_pipe_stays_one() -> None:
+    with pytest.raises(OutputError, match=r"the output stream cannot be written: No space"):
+        send(Pipe(4, OSError(errno.ENOSPC, "No space left")), b"0123456789")  # type: ignore[arg-type]
+    with pytest.raises(BrokenPipeError):
+        send(Pipe(4, BrokenPipeError(errno.EPIPE, "Broken pipe")), b"0123456789")  # type: ignore[arg-type]

@@ -32,6 +32,7 @@ EXCLUSIVE = {
     "[[overlay]]": [{"path"}, {"url"}],
     "[[iso.file]]": [{"source"}, {"text"}, {"url"}],
     "[extensions]": [{"copy2fs"}, {"copy2fs-all"}],
+    "[output]": [{"folder"}, {"file"}],
     "[accounts.tc]": [{"password"}, {"password-env"}, {"password-hash"}, {"locked"}],
     "[[file]]": [{"text"}, {"source"}],
     "[[edit]]": [

@@ -19,6 +19,20 @@ _ENDINGS = {
 }
 
 
+_COMPRESSIONS = {
+    ".tar": ArchiveCompression.NONE,
+    ".tar.gz": ArchiveCompression.GZIP,
+    ".tgz": ArchiveCompression.GZIP,
+    ".tar.zst": ArchiveCompression.ZSTD,
+}
+
+
+def archive_compression(file: str) -> ArchiveCompression | None:
+    """Return the compression that the name of an archive asks for, or ``None``."""
+    found = [each for end, each in _COMPRESSIONS.items() if file.lower().endswith(end)]
+    return found[0] if found else None
+
+
 def rootfs_name(name: str, compression: ArchiveCompression) -> str:
     """Return the name of the archive of an image called ``name``."""
     return name + _ENDINGS[compression]

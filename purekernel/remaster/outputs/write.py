@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
 from functools import partial
-from pathlib import Path
 
 from attrs import evolve
 
@@ -13,7 +13,7 @@ from purekernel.errors import OutputError, UsageError
 from purekernel.formats.boot_losses import refuse_losses
 from purekernel.formats.tar import build_tar
 from purekernel.host.windows_names import check_windows_name
-from purekernel.host.write import Output, WriteOutput, publish
+from purekernel.host.write import Output, WriteOutput
 from purekernel.progress import Progress, Silent
 from purekernel.recipe.flavour import Emit, InitrdLayout
 from purekernel.recipe.model import Recipe
@@ -22,7 +22,7 @@ from purekernel.remaster.disc import no_tce
 from purekernel.remaster.image import Image
 from purekernel.remaster.outputs.oci import build_oci, oci_name, write_oci_archive
 from purekernel.remaster.outputs.pxe import build_pxe_files
-from purekernel.remaster.outputs.rootfs import rootfs_name, write_rootfs
+from purekernel.remaster.outputs.rootfs import archive_compression, rootfs_name, write_rootfs
 from purekernel.repos.tinycore.placement import TCE
 from purekernel.rootfs.ownership import STAFF_GROUP, TC_USER
 from purekernel.threads import running_executor
@@ -60,9 +60,46 @@ def write_image(
         OutputError: a file cannot be written; existing files stay unchanged.
         UnrepresentableError: ISO 9660 or tar cannot represent an entry of the image.
     """
-    wanted = Outputs(kinds=kinds).kinds or image.kinds
+    outputs = Outputs(folder=folder, kinds=kinds)
+    return write_outputs(image, outputs, progress=progress, jobs=jobs)
+
+
+def write_outputs(
+    image: Image,
+    outputs: Outputs,
+    *,
+    progress: Progress | None = None,
+    jobs: int | None = None,
+) -> list[Output]:
+    """Write ``image`` to the folder, file or stream of ``outputs``; raise as :func:`write_image`.
+
+    Returns:
+        The files that were written; none without a folder, file or stream.
+    """
+    wanted = outputs.kinds or image.kinds
+    outputs.check_destination(wanted)
     if Emit.ISO in wanted:
         refuse_losses(image.iso_losses, source=image.name)
+    image = _fit(image, outputs)
+    with (progress or Silent()).step("writing"), running_executor(jobs=jobs) as executor:
+        return outputs.destination.write(_contents(image, wanted, executor))
+
+
+def _fit(image: Image, outputs: Outputs) -> Image:
+    """Return ``image`` with the formats that the name of one file, or a stream, asks for."""
+    if outputs.file is None and outputs.stream is None:
+        return image
+    rootfs = image.rootfs
+    if outputs.file is not None:
+        compression = archive_compression(outputs.file.name)
+        rootfs = evolve(rootfs, compression=compression or rootfs.compression)
+    return evolve(image, rootfs=rootfs, oci=evolve(image.oci, archive=True))
+
+
+def _contents(
+    image: Image, wanted: Sequence[Emit], executor: Executor
+) -> dict[str, Buffer | WriteOutput]:
+    """Return the content of each output, by its path in the folder."""
     contents: dict[str, Buffer | WriteOutput] = {}
     if Emit.ISO in wanted:
         contents[f"{image.name}.iso"] = image.write_iso
@@ -75,18 +112,17 @@ def write_image(
             contents[f"{image.name}.pxe/{path}"] = content
     if Emit.TCE in wanted:
         contents[f"{image.name}.tce.tar"] = build_tce(image)
-    with (progress or Silent()).step("writing"), running_executor(jobs=jobs) as executor:
-        if Emit.ROOTFS in wanted:
-            archive = rootfs_name(image.name, image.rootfs.compression)
-            contents[archive] = partial(write_rootfs, image, executor=executor)
-        if Emit.OCI in wanted and image.oci.archive:
-            layout = oci_name(image.name, archive=True)
-            contents[layout] = partial(write_oci_archive, image, executor=executor)
-        elif Emit.OCI in wanted:
-            layout = oci_name(image.name, archive=False)
-            for path, content in build_oci(image, executor).items():
-                contents[f"{layout}/{path}"] = content
-        return publish(Path(folder), contents)
+    if Emit.ROOTFS in wanted:
+        archive = rootfs_name(image.name, image.rootfs.compression)
+        contents[archive] = partial(write_rootfs, image, executor=executor)
+    if Emit.OCI in wanted and image.oci.archive:
+        layout = oci_name(image.name, archive=True)
+        contents[layout] = partial(write_oci_archive, image, executor=executor)
+    elif Emit.OCI in wanted:
+        layout = oci_name(image.name, archive=False)
+        for path, content in build_oci(image, executor).items():
+            contents[f"{layout}/{path}"] = content
+    return contents
 
 
 def _core_files(image: Image) -> dict[str, Buffer]:
