@@ -27,7 +27,8 @@ trap finish EXIT
 
 # Tests compare with these; one that is missing fails the run.
 packages=(
-  acl advancecomp attr binutils busybox-static cpio dosfstools e2fsprogs file genisoimage gnupg grub-common ipxe-qemu
+  acl advancecomp attr binutils busybox-static cpio dosfstools e2fsprogs fdisk file gdisk genisoimage gnupg
+  grub-common ipxe-qemu
   isolinux kmod libarchive-tools libc-bin lz4 mtools openssh-client openssl p7zip-full pigz pxelinux
   python3-venv
   qemu-system-x86 qemu-user-static qemu-utils ruby seabios skopeo squashfs-tools strace syslinux-common

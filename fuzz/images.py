@@ -24,6 +24,15 @@ from purekernel.formats.core_iso import base_of_files, parse_base
 from purekernel.formats.cpio import parse_initrds
 from purekernel.formats.fat import build_fat, find_extents, parse_fat, read_label
 from purekernel.formats.iso import build_iso, parse_iso
+from purekernel.formats.partitions import (
+    EXTENDED,
+    Mbr,
+    build_gpt,
+    build_mbr,
+    parse_gpt,
+    parse_mbr,
+    parse_partitions,
+)
 from purekernel.formats.qcow2 import build_qcow2, parse_qcow2
 from purekernel.formats.sparse import SparseImage
 from purekernel.formats.squashfs.codecs import Codec
@@ -147,6 +156,31 @@ def qcow2(data: bytes) -> None:
 def _blocks(image: SparseImage) -> list[tuple[int, bytes]]:
     """Return the blocks of a disk that are not zeros."""
     return [(number, block) for number, block in image.blocks(512) if block.strip(b"\0")]
+
+
+@target(
+    Plant(path="formats/partitions/reader.py", before='raise file.fail(at, "a last sector'),
+    mutate=mutators.partitions,
+)
+def partitions(data: bytes) -> None:
+    """Read the partition tables of a disk; write what is read, and read it again."""
+    attempt(parse_mbr, given(data))
+    attempt(parse_gpt, given(data))
+    table = attempt(parse_partitions, given(data))
+    if table is None:
+        return
+    primary = tuple(each for each in table.mbr.partitions if each.number <= 4)
+    sectors = len(data) // 512
+    mbr = Mbr(partitions=primary, disk_id=table.mbr.disk_id, code=table.mbr.code)
+    image = bytearray(len(data) // 512 * 512)
+    image[:512] = build_mbr(mbr, sectors=sectors)
+    if not any(each.kind in EXTENDED for each in primary):
+        require_equal("MBR", parse_mbr(given(bytes(image))), mbr)
+    packed = None if table.gpt is None else attempt(build_gpt, table.gpt)
+    if packed is not None and table.gpt is not None and table.gpt.sectors == sectors:
+        image[512 : 512 + len(packed[0])] = packed[0]
+        image[len(image) - len(packed[1]) :] = packed[1]
+        require_equal("GPT", parse_gpt(given(bytes(image))), table.gpt)
 
 
 def _stored(block: bytes) -> bytes:

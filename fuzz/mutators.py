@@ -377,3 +377,24 @@ def kernel(data: bytes, mutate: Mutate, random: Random) -> bytes:
     changed = bytearray(data[:start])
     struct.pack_into("<I", changed, 0x24C, len(payload))
     return bytes(changed) + payload + after
+
+
+def partitions(data: bytes, mutate: Mutate, random: Random) -> bytes:
+    """Change the bytes of a disk in place, and repair the checksums of its GPT."""
+    return fix_gpt(_change_in_place(data, mutate, random))
+
+
+def fix_gpt(data: bytes) -> bytes:
+    """Return a disk whose GPT headers have the checksums of themselves and of their entries."""
+    disk = bytearray(data)
+    for at in (512, len(disk) // 512 * 512 - 512):
+        if disk[at : at + 8] != b"EFI PART" or at + 92 > len(disk):
+            continue
+        start, count, size = struct.unpack_from("<QII", disk, at + 72)
+        if count * size <= len(disk):
+            struct.pack_into(
+                "<I", disk, at + 88, zlib.crc32(disk[start * 512 : start * 512 + count * size])
+            )
+        struct.pack_into("<I", disk, at + 16, 0)
+        struct.pack_into("<I", disk, at + 16, zlib.crc32(disk[at : at + 92]))
+    return bytes(disk)

@@ -15,6 +15,8 @@ from functools import cache
 from io import BytesIO
 from typing import Any
 
+from attrs import evolve
+
 from fixtures.gem import make_gem
 from fixtures.gemspec_yaml import Description, Era, Need, write_gemspec
 from fixtures.repository import make_indexes
@@ -33,6 +35,18 @@ from purekernel.formats.ld_cache import build_ld_cache
 from purekernel.formats.ld_cache.layout import CacheFormat, LdCacheEntry
 from purekernel.formats.lz4 import build_frame, build_lz4
 from purekernel.formats.module_index import IndexValue, build_index
+from purekernel.formats.partitions import (
+    GPT_EFI_SYSTEM,
+    GPT_SECTORS,
+    GptPartition,
+    Mbr,
+    MbrPartition,
+    build_gpt,
+    build_mbr,
+    make_gpt,
+    make_id,
+    protect,
+)
 from purekernel.formats.pe import Machine
 from purekernel.formats.ruby_marshal import Hash, Object, Symbol, UserDefined, build_marshal
 from purekernel.formats.squashfs.codecs import lz4_codec, xz_codec, zstd_codec
@@ -381,6 +395,26 @@ def qcow2() -> Seeds:
         "3": bytes(qcow2s.make_qcow2({**entries, 3: qcow2s.ZERO}, data)),
         "2": bytes(qcow2s.make_qcow2(entries, data, version=2)),
     }
+
+
+def partitions() -> Seeds:
+    """Return a disk with a GPT, and one with logical partitions in its MBR."""
+    sectors = 80
+    entry = GptPartition(
+        number=1, kind=GPT_EFI_SYSTEM, id=make_id(b"", "1"), first=36, sectors=8, name="EFI"
+    )
+    primary, backup = build_gpt(make_gpt(make_id(b"", "disk"), [entry], sectors=sectors))
+    mbr = build_mbr(Mbr(partitions=(protect(sectors),)), sectors=sectors)
+    gpt = (mbr + primary).ljust((sectors - GPT_SECTORS) * 512, b"\0") + backup
+    extended = MbrPartition(number=2, kind=0x05, first=4, sectors=12)
+    logical = MbrPartition(number=1, kind=0x83, first=1, sectors=2)
+    image = bytearray(16 * 512)
+    image[:512] = build_mbr(Mbr(partitions=(extended,)), sectors=16)
+    image[4 * 512 : 5 * 512] = build_mbr(
+        Mbr(partitions=(logical, evolve(extended, first=6, sectors=4))), sectors=16
+    )
+    image[10 * 512 : 11 * 512] = build_mbr(Mbr(partitions=(logical,)), sectors=16)
+    return {"gpt": gpt, "logical": bytes(image)}
 
 
 def _squashfs_tree() -> Tree:
@@ -929,6 +963,7 @@ def keyring() -> Seeds:
 SEEDS: dict[str, Callable[[], Seeds]] = {
     make.__name__: make
     for make in (
+        partitions,
         tar, cpio, gzip, deflate, compression, lz4, ar,
         iso, core_iso, initrds, fat, qcow2, squashfs, overlay, archive,
         elf, elf_object, efi_loader, ld_cache, kernel_module, module_index, kernel, kernel_symbols,
