@@ -2,6 +2,7 @@
 
 from purekernel.formats.fat.layout import Extent, Geometry
 from purekernel.formats.fat.reader import find_extents, parse_fat, read_label
+from purekernel.formats.fat.replace import replace_files_in_fat
 from purekernel.formats.fat.sizing import FatOptions
 from purekernel.formats.fat.writer import FatImage, build_fat
 
@@ -14,4 +15,5 @@ __all__ = [
     "find_extents",
     "parse_fat",
     "read_label",
+    "replace_files_in_fat",
 ]

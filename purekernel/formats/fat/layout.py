@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from attrs import evolve
@@ -149,6 +150,19 @@ class Geometry:
     def needed_table_sectors(self, clusters: int) -> int:
         """Return the size of a table for so many clusters."""
         return count_table_sectors(clusters, self.bits, self.sector_bytes)
+
+
+def cluster_extents(geometry: Geometry, clusters: Iterable[int]) -> list[Extent]:
+    """Return where ``clusters`` lie; neighbours are one extent."""
+    size_bytes = geometry.cluster_bytes
+    extents: list[Extent] = []
+    for cluster in clusters:
+        offset = geometry.cluster_offset(cluster)
+        if extents and sum(extents[-1]) == offset:
+            extents[-1] = Extent(extents[-1].offset, extents[-1].size_bytes + size_bytes)
+        else:
+            extents.append(Extent(offset, size_bytes))
+    return extents
 
 
 def count_table_sectors(clusters: int, bits: int, sector_bytes: int = SECTOR_BYTES) -> int:

@@ -28,12 +28,12 @@ from purekernel.formats.fat.layout import (
 from purekernel.records import frozen
 
 # How far the specification advises to stay from the limits of the types.
-_MARGIN = 16
+MARGIN = 16
 
 _MOST_SECTORS = 0xFFFFFFFF
 _MOST_RESERVED = 0xFFFF
 # FAT32 has the information sector and the copy of the boot sector there.
-_RESERVED_SECTORS = {12: 1, 16: 1, 32: 32}
+RESERVED_SECTORS = {12: 1, 16: 1, 32: 32}
 # What all systems expect of a disk. A floppy disk of 1440 KiB has 224.
 _ROOT_ENTRIES = 512
 _FLOPPY_ROOT_ENTRIES = 224
@@ -168,7 +168,7 @@ def geometry_for_clusters(
     geometry = Geometry(
         bits=bits,
         cluster_sectors=cluster_sectors,
-        reserved_sectors=_RESERVED_SECTORS[bits],
+        reserved_sectors=RESERVED_SECTORS[bits],
         table_sectors=count_table_sectors(clusters, bits),
         root_entries=0 if bits == 32 else -(-root_entries // 16) * 16,
         sectors=0,
@@ -252,9 +252,9 @@ def choose_geometry(needs: Needs, *, size_bytes: int | None, options: FatOptions
 
 def _smallest(needs: Needs, types: list[int], root_entries: int, options: FatOptions) -> Geometry:
     for most_bytes, bits, cluster_bytes in _by_size(types, options):
-        least = LEAST_CLUSTERS[bits] + (_MARGIN if bits != 12 else 0)
+        least = LEAST_CLUSTERS[bits] + (MARGIN if bits != 12 else 0)
         clusters = max(least, needs.clusters(cluster_bytes, bits))
-        if clusters > MOST_CLUSTERS[bits] - _MARGIN:
+        if clusters > MOST_CLUSTERS[bits] - MARGIN:
             continue
         geometry = geometry_for_clusters(
             clusters,
@@ -299,7 +299,7 @@ def _of_size(
     pairs = list(_by_distance(size_bytes, types, options))
     best: tuple[int, int] | None = None
     # Counts near a limit, and volumes with unused sectors, are for sizes that allow no other.
-    for margin, fills in ((_MARGIN, True), (0, True), (_MARGIN, False)):
+    for margin, fills in ((MARGIN, True), (0, True), (MARGIN, False)):
         for bits, cluster_bytes in pairs:
             geometry = geometry_for_size(
                 sectors,
@@ -307,7 +307,7 @@ def _of_size(
                 cluster_bytes,
                 root_entries=root_entries,
                 alignment_bytes=alignment_bytes,
-                most_clusters=None if fills else MOST_CLUSTERS[bits] - _MARGIN,
+                most_clusters=None if fills else MOST_CLUSTERS[bits] - MARGIN,
             )
             if geometry is None or (margin and _is_near_limit(geometry)):
                 continue
@@ -356,8 +356,8 @@ def _by_distance(
 def _is_near_limit(geometry: Geometry) -> bool:
     """Return whether a driver that is off by a few takes the volume for one of another type."""
     clusters, bits = geometry.clusters, geometry.bits
-    is_few = bits != 12 and clusters < LEAST_CLUSTERS[bits] + _MARGIN
-    return is_few or (bits != 32 and clusters > MOST_CLUSTERS[bits] - _MARGIN)
+    is_few = bits != 12 and clusters < LEAST_CLUSTERS[bits] + MARGIN
+    return is_few or (bits != 32 and clusters > MOST_CLUSTERS[bits] - MARGIN)
 
 
 def _type(options: FatOptions) -> str:

@@ -15,6 +15,7 @@ from purekernel.formats.fat.layout import (
     BootSector,
     Extent,
     Table,
+    cluster_extents,
     parse_boot_sector,
 )
 from purekernel.formats.fat.names import LONG_NAME, LongName, fold
@@ -202,7 +203,7 @@ class Volume:
         """
         cluster_bytes = self.geometry.cluster_bytes
         clusters = self.chain(entry.cluster, path, -(-entry.size_bytes // cluster_bytes))
-        extents = self.extents(clusters)
+        extents = cluster_extents(self.geometry, clusters)
         excess = len(clusters) * cluster_bytes - entry.size_bytes
         if excess:
             extents[-1] = Extent(extents[-1].offset, extents[-1].size_bytes - excess)
@@ -210,18 +211,6 @@ class Volume:
             raise self.file.fail(
                 None, f"{entry.size_bytes} bytes of {display(path)}", "the end of the image"
             )
-        return extents
-
-    def extents(self, clusters: Iterable[int]) -> list[Extent]:
-        """Return where ``clusters`` lie; neighbours are one extent."""
-        size_bytes = self.geometry.cluster_bytes
-        extents: list[Extent] = []
-        for cluster in clusters:
-            offset = self.geometry.cluster_offset(cluster)
-            if extents and sum(extents[-1]) == offset:
-                extents[-1] = Extent(extents[-1].offset, extents[-1].size_bytes + size_bytes)
-            else:
-                extents.append(Extent(offset, size_bytes))
         return extents
 
     def content(self, extents: list[Extent]) -> Buffer:
@@ -234,7 +223,7 @@ class Volume:
         """Yield the entries of a folder with their positions in the image."""
         geometry, view = self.geometry, self.file.view
         if cluster or geometry.bits == 32:
-            extents = self.extents(self.chain(cluster, folder))
+            extents = cluster_extents(geometry, self.chain(cluster, folder))
         else:
             extents = [Extent(geometry.root_offset, geometry.root_entries * ENTRY_BYTES)]
         for start, size_bytes in extents:

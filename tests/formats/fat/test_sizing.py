@@ -21,6 +21,7 @@ LIMITS = [(12, 1), (12, 4084), (16, 4085), (16, 65524), (32, 65525)]
 FILES = {"EFI/BOOT/BOOTX64.EFI": b"MZ" * 4000, "A.TXT": b"a"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bits", "clusters"), LIMITS)
 def test_size_of_exactly_a_limit_gives_its_type(bits: int, clusters: int) -> None:
     cluster_bytes = 512
@@ -35,6 +36,7 @@ def test_size_of_exactly_a_limit_gives_its_type(bits: int, clusters: int) -> Non
     assert parse_fat(Input(data, name="x")) == tree
 
 
+@pytest.mark.slow
 @given(st.sampled_from([4084, 65524]), st.integers(-60, 60), st.sampled_from([512, 1024, 8192]))
 def test_any_size_near_a_limit_has_a_type_that_its_clusters_agree_with(
     limit: int, distance: int, cluster_bytes: int
@@ -69,6 +71,7 @@ def test_free_cluster_size_keeps_16_clusters_away_from_a_limit() -> None:
     assert image.geometry.cluster_bytes != 1024
 
 
+@pytest.mark.slow
 @given(st.integers(40, 1 << 32), st.sampled_from([12, 16, 32]), st.sampled_from([512, 4096, 32768]))
 def test_geometry_of_a_size_has_a_table_for_all_clusters(
     sectors: int, bits: int, cluster_bytes: int
@@ -136,6 +139,7 @@ def test_floppy_has_the_usual_fields() -> None:
     assert geometry.clusters == 2847
 
 
+@pytest.mark.slow
 def test_root_folder_of_5000_long_names_fits() -> None:
     files = {f"a long name with number {number}": b"" for number in range(5000)}
     image = build_fat(file_tree(files), timestamp=0)
