@@ -43,6 +43,12 @@ from purekernel.recipe.flavour import EMITS, LAYOUTS
     help="Copy everything on the base ISO, not only boot/.",
 )
 @click.option(
+    "--hybrid/--no-hybrid",
+    default=None,
+    help="Make an ISO that also boots from a USB stick or disk that it is written to.  [default: "
+    "the recipe's choice, or as the base]",
+)
+@click.option(
     "--drop-boot",
     is_flag=True,
     help="Build even if the output lacks boot methods of the base (UEFI, USB, early microcode) "

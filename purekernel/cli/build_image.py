@@ -45,8 +45,8 @@ VOLUME = ("volume_id", "application", "system", "publisher", "preparer")
 
 # Options of a request that a bundle accepts too.
 BUNDLE_OPTIONS = (
-    "iso_version", "overlays", "keep_owners", "keep_iso_files", "drop_boot", "strict",
-    "boot", "volume", "rootfs_compression",
+    "iso_version", "overlays", "keep_owners", "keep_iso_files", "hybrid", "drop_boot",
+    "strict", "boot", "volume", "rootfs_compression",
 )  # fmt: skip
 
 

@@ -19,6 +19,9 @@ _SIGNATURE = b"\xfb\xc0\x78\x70"
 # Where the code names the first sector of isolinux.bin; the MBR of isohybrid has it there, too.
 _SECTOR_AT = 432
 
+# Code for an MBR that boots nothing: "int $0x18" lets the BIOS try the next disk.
+NEXT_DISK = b"\xcd\x18\xf4\xeb\xfd"
+
 # hybrid_mbr.S, assembled.
 _CODE = base64.b85decode(
     "`ere}j?laSe2&;=P-"

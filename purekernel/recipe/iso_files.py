@@ -74,6 +74,17 @@ class IsoChoice(Placed):
             True,
         ),
     )
+    hybrid: bool | None = field(
+        default=None,
+        metadata=key(
+            "Hybrid",
+            "Whether the ISO also boots from a USB stick or disk that it is written to: it gets "
+            "boot code for isolinux.bin, and partition tables. Those of the base are kept.",
+            FLAG,
+            True,
+            default=False,
+        ),
+    )
 
     @property
     def volume(self) -> dict[str, str]:

@@ -68,6 +68,7 @@ class Request:
         overlays: paths of folders and archives to copy over the root file system last.
         keep_owners: whether to keep the owners that these overlays record.
         keep_iso_files: whether to keep the base ISO's files outside ``boot/``.
+        hybrid: whether the ISO also boots from disks; ``None`` for the recipe's choice.
         drop_boot: whether to drop ways to boot that the output cannot have.
         strict: whether findings that are errors stop the build.
         boot: changes to the boot menu.
@@ -95,6 +96,7 @@ class Request:
     overlays: tuple[Path, ...] = ()
     keep_owners: bool = False
     keep_iso_files: bool = False
+    hybrid: bool | None = None
     drop_boot: bool = False
     layout: str | None = None
     strict: bool = False
@@ -334,7 +336,12 @@ def _with_changes(recipe: Recipe, request: Request) -> Recipe:
             recipe.boot,
             **{key.name: getattr(changes, key.name) for key in fields(BootChanges) if key.eq},
         ),
-        iso=override(recipe.iso, **request.volume, keep_files=request.keep_iso_files or None),
+        iso=override(
+            recipe.iso,
+            **request.volume,
+            keep_files=request.keep_iso_files or None,
+            hybrid=request.hybrid,
+        ),
         rootfs=override(
             recipe.rootfs,
             compression=None if compression is None else ArchiveCompression(compression),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from functools import partial
 
 from attrs import evolve
 
@@ -26,6 +27,7 @@ from purekernel.recipe.iso_files import VOLUME_FIELDS, IsoChoice
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.outputs import Modules, Outputs
 from purekernel.records import frozen
+from purekernel.remaster.boot.hybrid import add_hybrid, check_hybrid
 from purekernel.remaster.boot.menu import change_initrds
 from purekernel.remaster.boot.unreached import find_unreached_menus
 from purekernel.remaster.containers import check_containers
@@ -130,6 +132,7 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     core_path, core = next(iter(made.items()))
     with progress.step("laying out the ISO"):
         iso = _with_initrds(iso, composition, initrds, metadata)
+        boot = add_hybrid(base.boot, iso, recipe.iso, default=False, notes=notes)
     return Image(
         name=identity.name,
         version=identity.version,
@@ -146,7 +149,7 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
         kernel=base.kernel.content,
         kernel_path=base.kernel_path,
         iso=iso,
-        boot=base.boot,
+        boot=boot,
         kernel_words=() if base.boot else tuple((recipe.boot.append or "").encode().split()),
         volume=identity.volume,
         timestamp=timestamp,
@@ -167,10 +170,11 @@ def _check_outputs(composition: Composition, kinds: tuple[Emit, ...]) -> None:
     errors: list[PurekernelError] = []
     place = recipe.output.place("emit")
     if Emit.ISO in kinds:
-        try:
-            _check_volume(recipe.iso)
-        except PurekernelError as error:
-            errors.append(error)
+        for check in (_check_volume, partial(check_hybrid, composition.base)):
+            try:
+                check(recipe.iso)
+            except PurekernelError as error:
+                errors.append(error)
         if composition.base.boot is None:
             errors.append(no_boot_loader(composition.base.source, place))
     if Emit.INITRD in kinds and recipe.core.layout is not InitrdLayout.SECOND:

@@ -19,6 +19,16 @@ def from_cd(iso: Path) -> list[str | Path]:
     return ["-cdrom", iso, "-boot", "d"]
 
 
+def from_disk(image: Path) -> list[str | Path]:
+    """Boot an image as a hard disk, with a BIOS."""
+    return ["-drive", f"file={image},format=raw", "-boot", "c"]
+
+
+def from_floppy(image: Path) -> list[str | Path]:
+    """Boot an image of 2.88 MB as a floppy disk, which a BIOS does not read by sector number."""
+    return ["-drive", f"file={image},format=raw,if=floppy", "-boot", "a"]
+
+
 def from_ipxe(folder: Path) -> list[str | Path]:
     """Boot the iPXE script of a PXE folder, with the iPXE of QEMU's network card."""
     return _from_network(folder, "boot.ipxe")

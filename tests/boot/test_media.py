@@ -16,10 +16,11 @@ from purekernel.formats.cpio import build_cpio
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.tar import build_tar
 from purekernel.input import Input
+from purekernel.recipe.request import Request
 from purekernel.tree import File, Tree, newest_time
 from tests.boot.cores import put
 from tests.boot.machine import boot
-from tests.boot.media import from_cd, from_ipxe, from_pxelinux
+from tests.boot.media import from_cd, from_disk, from_ipxe, from_pxelinux
 from tests.builds import make_image
 from tests.shared import core_iso
 
@@ -47,6 +48,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         bundle,
         overlays=overlay,
         iso_version="1",
+        request=Request(hybrid=True),
         boot_append="console=ttyS0 rdinit=/opt/marker",
         boot_timeout=1,
     )
@@ -54,11 +56,12 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("medium", ["cd", "ipxe", "pxelinux"])
+@pytest.mark.parametrize("medium", ["cd", "disk", "ipxe", "pxelinux"])
 def test_bios_boots_from_medium_to_init(medium: str, outputs: Path, tmp_path: Path) -> None:
     iso, pxe = outputs / "rz_mk_dev-image.1.iso", outputs / "rz_mk_dev-image.1.pxe"
     arguments = {
         "cd": lambda: from_cd(iso),
+        "disk": lambda: from_disk(iso),
         "ipxe": lambda: from_ipxe(pxe),
         "pxelinux": lambda: from_pxelinux(pxe, tmp_path / "tftp"),
     }[medium]()

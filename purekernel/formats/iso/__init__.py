@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         IsoBoot,
         IsoLayout,
     )
+    from purekernel.formats.iso.hybrid import HybridDisk
     from purekernel.formats.iso.layout import VolumeFields, check_fields
     from purekernel.formats.iso.names import joliet_names
     from purekernel.formats.iso.reader import IsoImage, parse_iso, parse_iso_files
@@ -23,6 +24,7 @@ else:
         __name__,
         {
             "boot": "EFI BootEntry DiskBoot DiskParts Extent IsoBoot IsoLayout",
+            "hybrid": "HybridDisk",
             "layout": "VolumeFields check_fields",
             "names": "joliet_names",
             "reader": "IsoImage parse_iso parse_iso_files",
@@ -36,6 +38,7 @@ __all__ = [
     "DiskBoot",
     "DiskParts",
     "Extent",
+    "HybridDisk",
     "IsoBoot",
     "IsoImage",
     "IsoLayout",
