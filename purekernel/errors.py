@@ -492,6 +492,20 @@ class LibraryError(PurekernelError):
     default_hint = "install purekernel again in a new virtual environment"
 
 
+class ProgramError(PurekernelError):
+    """Report that another program is missing, cannot be started, or failed.
+
+    Attributes:
+        status: its exit status, which the command passes on; ``None`` if it did not run.
+    """
+
+    default_hint = "check that the program is installed and can be executed"
+
+    def __init__(self, message: str, *, hint: str = "", status: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
 class ModuleLoopError(TreeError):
     """Report that kernel modules depend on each other in a loop, so that none can be loaded."""
 

@@ -15,6 +15,7 @@ from purekernel.cli.terminal import say, say_traceback
 from purekernel.errors import (
     DownloadError,
     FindingError,
+    ProgramError,
     PurekernelError,
     UsageError,
     split_errors,
@@ -39,8 +40,8 @@ Exit status:
 
 
 _COMMANDS = (
-    "build", "bundle", "cache", "cat", "deps", "fetch", "info", "init", "lock", "ls", "schema",
-    "search", "show", "tool",
+    "build", "bundle", "cache", "cat", "deps", "fetch", "info", "init", "lock", "ls", "run",
+    "schema", "search", "show", "tool",
 )  # fmt: skip
 
 
@@ -56,7 +57,8 @@ _COMMANDS = (
 def purekernel() -> None:
     """Rebuild Tiny Core Linux images in memory, as an ordinary user.
 
-    It needs no root, mount, chroot or other program. The same inputs give the same bytes.
+    It needs no root, mount, chroot or other program; only 'run' starts one, QEMU. The same inputs
+    give the same bytes.
     """
 
 
@@ -140,6 +142,9 @@ def _explain_system(error: OSError) -> ErrorReport:
 
 
 def _status(errors: Sequence[PurekernelError]) -> int:
+    for error in errors:
+        if isinstance(error, ProgramError) and error.status:
+            return error.status
     if all(isinstance(error, UsageError) for error in errors):
         return WRONG_USAGE
     if all(isinstance(error, DownloadError) and error.is_network for error in errors):

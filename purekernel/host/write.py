@@ -232,14 +232,15 @@ def _check_name(name: str, windows: bool) -> None:
 
 
 def _replaced_by(path: Path) -> Replaced | None:
-    """Return what a file at ``path`` is about to replace.
+    """Return what a file at ``path`` is about to replace; a file that cannot be read may be, too.
 
-    What cannot be read may still be replaced, so no error here ends the command.
+    Raises:
+        OSError: the host cannot tell what is there.
     """
     try:
         status = path.lstat()
-    except OSError:
-        return None  # the path is free, or the rename reports the error
+    except FileNotFoundError:
+        return None
     if not stat.S_ISREG(status.st_mode):
         return Replaced()
     digest = None
@@ -316,7 +317,10 @@ class _Outputs:
         self._written.append(Output(path=path, size_bytes=size_bytes, sha256=digest.hexdigest()))
 
     def commit(self) -> list[Output]:
-        written = [evolve(each, replaced=_replaced_by(each.path)) for each in self._written]
+        written = []
+        for output in self._written:
+            with writing(output.path, elsewhere=self._elsewhere, instead=self._instead):
+                written.append(evolve(output, replaced=_replaced_by(output.path)))
         try:
             self._staging.commit()
         except OSError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from purekernel.errors import UsageError
+from purekernel.host.read import find_status
 from purekernel.host.write import Output, WriteOutput, publish, publish_file, send
 from purekernel.recipe.flavour import FILE_ENDINGS, Emit
 from purekernel.records import frozen
@@ -104,15 +105,21 @@ def choose_destination(
 
     Raises:
         UsageError: ``text`` names neither a folder nor a file of that form.
+        InputError: the host does not tell what is there.
     """
     where = f"{option} {text}"
     if text == STDOUT:
         check_single(form, where)
         return Destination(stream=stdout())
     path = Path(text)
-    if text.endswith(_SEPARATORS) or path.is_dir():
+    status = None if text.endswith(_SEPARATORS) else find_status(path)
+    if text.endswith(_SEPARATORS) or (status is not None and stat.S_ISDIR(status.st_mode)):
         return Destination(folder=path)
-    _refuse_special(path, where)
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        raise UsageError(
+            f"{where} is a device, a fifo or a socket",
+            hint=f"write to stdout, and redirect it: -o - > {path}",
+        )
     if has_ending(path.name, form.endings):
         return Destination(file=path)
     exists = os.path.lexists(path)
@@ -173,18 +180,6 @@ def _no_destination(path: Path, form: OutputForm, where: str, *, exists: bool) -
         f"{where} is not clear: a folder, or a file of {form.words}?",
         hint=f"{folder}, or {file}{emit}",
     )
-
-
-def _refuse_special(path: Path, where: str) -> None:
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return
-    if not stat.S_ISREG(mode):
-        raise UsageError(
-            f"{where} is a device, a fifo or a socket",
-            hint=f"write to stdout, and redirect it: -o - > {path}",
-        )
 
 
 def _find_kinds(name: str) -> list[Emit]:

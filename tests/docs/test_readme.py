@@ -63,6 +63,7 @@ NOT_RUN = {
         "sh",
         "apt install advancecomp pigz busybox-static p7zip-full",
     ): "needs root and the network; .ci/run installs these",
+    ("sh", "purekernel run my-core.iso"): "starts a machine; tests/boot starts some",
     ("sh", "python -m benchmarks.compression"): "needs root and a quarter of an hour",
 }
 

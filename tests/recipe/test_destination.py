@@ -123,7 +123,7 @@ def test_unclear_text_is_refused_with_what_to_write(
     assert (str(caught.value), caught.value.hint) == (message, hint)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a Windows host has no sockets as files")
+@pytest.mark.skipif(sys.platform == "win32", reason="not for Windows")
 @pytest.mark.parametrize("name", ["s", "s.iso"])
 def test_special_file_is_refused_with_a_redirection(name: str) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
