@@ -27,9 +27,9 @@ trap finish EXIT
 
 # Tests compare with these; one that is missing fails the run.
 packages=(
-  acl advancecomp attr binutils busybox-static cpio dosfstools e2fsprogs fdisk file gdisk genisoimage gnupg
-  grub-common ipxe-qemu
-  isolinux kmod libarchive-tools libc-bin lz4 mtools openssh-client openssl p7zip-full pigz pxelinux
+  acl advancecomp attr binutils busybox-static cpio dosfstools e2fsprogs fdisk file gdisk genisoimage
+  gnupg grub-common grub-efi-amd64-bin grub-efi-ia32-bin grub-pc-bin ipxe-qemu isolinux kmod
+  libarchive-tools libc-bin lz4 mtools openssh-client openssl ovmf ovmf-ia32 p7zip-full pigz pxelinux
   python3-venv
   qemu-system-x86 qemu-user-static qemu-utils ruby seabios skopeo squashfs-tools strace syslinux-common
   tar time umoci

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ from typing import Literal
 from tests.oracles import require
 
 # Enough for software emulation on a busy machine; on an idle one, Core 4.4 boots in about 20 s.
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 300.0
 
 
 # Debian's qemu-system-x86 provides both.
@@ -27,7 +27,23 @@ def boot(*arguments: str | Path, log: Path, until: bytes, memory_mb: int = 256) 
         AssertionError: the machine stops or the time runs out first; the message has the
             output.
     """
-    command = _command(f"file:{log}", memory_mb, "i386", arguments)
+    return watch(_command(f"file:{log}", memory_mb, "i386", arguments), log=log, until=until)
+
+
+def watch(command: Sequence[str], *, log: Path, until: bytes) -> bytes:
+    """Run QEMU by ``command`` and return what it logs up to ``until``; then it is ended.
+
+    Args:
+        command: the program and its arguments. Without ``-serial``, the port is added.
+        log: the file with the output of the serial port.
+        until: what to wait for.
+
+    Raises:
+        AssertionError: the machine stops or the time runs out first; the message has the
+            output.
+    """
+    if "-serial" not in command:
+        command = [*command, "-serial", f"file:{log}"]
     log.write_bytes(b"")
     machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + PATIENCE_SECONDS
