@@ -106,7 +106,10 @@ class HybridDisk:
         return first, first + -(-extent.size_bytes // BLOCK_BYTES)
 
     def _partitions(self, images: list[tuple[int, int]], end: int) -> Iterator[GptPartition]:
-        """Yield the EFI images and what is between them, from the volume descriptors on."""
+        """Yield the EFI images and what is between them, from the volume descriptors on.
+
+        Partitions that only fill space have the names that xorriso gives them.
+        """
         ranges: list[tuple[int, int, bool]] = []
         at = FIRST_DESCRIPTOR * _BLOCKS
         for first, last in images:
@@ -123,7 +126,7 @@ class HybridDisk:
                     id=make_id(self.seed, f"partition {number}"),
                     first=first,
                     sectors=last - first,
-                    name="EFI system" if is_efi else "ISO 9660",
+                    name="EFI system" if is_efi else "ISO 9660" if number == 1 else f"Gap{number}",
                     attributes=0 if is_efi else GPT_READ_ONLY,
                 )
 

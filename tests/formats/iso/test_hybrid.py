@@ -103,6 +103,7 @@ def test_efi_images_are_partitions_of_the_gpt_and_of_the_mbr() -> None:
     kinds = [each.kind for each in table.gpt.partitions]
     assert kinds == [GPT_BASIC_DATA, GPT_EFI_SYSTEM, GPT_BASIC_DATA, GPT_EFI_SYSTEM]
     volume, first, rest, second = table.gpt.partitions
+    assert [volume.name, rest.name] == ["ISO 9660", "Gap3"]
     assert content_of(iso, first.first, first.sectors) == CONTENT
     assert content_of(iso, second.first, second.sectors) == SECOND
     assert second.first % 2048 == 0
