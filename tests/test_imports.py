@@ -68,7 +68,9 @@ FUNCTIONS = {
         "host/cache_folder.py": "_remove_unused default_folder",
     },
     FORMATS: {
+        "formats/efi_loader.py": "_open_memdisk",
         "plan/bases.py": "read_base",
+        "plan/efi.py": "open_part",
         "plan/extensions.py": "plan_extensions",
         "plan/fetch_plan.py": "Gathered._converted Gathered._packed",
         "plan/lock.py": "_lock",

@@ -13,6 +13,7 @@ from purekernel.cli.terminal import megabytes
 from purekernel.fetch.urls import redact
 from purekernel.plan.bases import is_base_role
 from purekernel.recipe.changes import describe_changes
+from purekernel.recipe.efi import EFI_ROLE
 from purekernel.records import frozen
 from purekernel.repos.tinycore import KERNEL, resolve_kernel
 
@@ -217,6 +218,19 @@ def draw_plan(plan: Plan, sizes: Mapping[Download, int | None], writes: Iterable
             names = tuple(Drawn(text=one.name) for one in cut.files)
             yield evolve(drawn, below=(*drawn.below, *names))
 
+    def loaders() -> Iterator[Drawn]:
+        for wanted in recipe.efi.sources(recipe.efi_files):
+            name = planned.efi_from.get(wanted.part[0]) if wanted.part else None
+            known = plan.files.get(wanted.role)
+            if known is not None:
+                drawn = file(known.download)
+            elif name is not None:
+                drawn = file(planned.cut_from[name].file)
+            else:
+                drawn = Drawn(text="base")
+            inner = Drawn(text=redact(wanted.text))
+            yield evolve(drawn, below=(*drawn.below, inner))
+
     source = plan.conventions.source
     base_roles = [role for role in plan.files if is_base_role(role)]
     parts = [
@@ -234,13 +248,14 @@ def draw_plan(plan: Plan, sizes: Mapping[Download, int | None], writes: Iterable
             extensions(planned.mirror_order(), planned.mirror),
         ),
         *_part("cut out", cuts()),
+        *_part("boots by UEFI", loaders()),
         *_part("gems", [file(gem.download) for gem in plan.gems.releases]),
         *_part(
             "also fetched",
             [
                 file(other.download, role)
                 for role, other in sorted(plan.files.items())
-                if role not in base_roles
+                if role not in base_roles and not role.startswith(EFI_ROLE)
             ],
         ),
         *_part(

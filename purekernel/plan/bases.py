@@ -20,13 +20,12 @@ from purekernel.errors import (
 )
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import is_url, last_component
-from purekernel.formats.address import MAX_COLONS, SEPARATOR, find_part
+from purekernel.formats.address import find_part
 from purekernel.formats.detect import FileKind
-from purekernel.host.addresses import split_address
 from purekernel.host.overlay_reader import load_layer
 from purekernel.host.read import exists, is_folder
-from purekernel.input import Input
-from purekernel.plan.files import plan_file, with_md5
+from purekernel.input import Input, Limits
+from purekernel.plan.files import plan_file, split_place, with_md5
 from purekernel.plan.plan import PlanContext, PlannedFile
 from purekernel.recipe.conventions import BASE
 from purekernel.recipe.flavour import InitrdLayout
@@ -135,13 +134,7 @@ def read_base(
     core = context.recipe.core
 
     def file(role: str) -> Input:
-        download, inner = planned.files[role].download, planned.files[role].inner
-        whole = Input(load(download), name=download.name, limits=context.limits)
-        if inner is None:
-            return whole
-        part = find_part(whole, inner)
-        own_name = part.name.rpartition("/")[2].rpartition(":")[2]
-        return part.unpacked(part.data, name=own_name)
+        return read_part(planned.files[role], load, context.limits)
 
     if BASE in planned.files:
         with inside(core.place("iso")):
@@ -162,6 +155,21 @@ def read_base(
             initrds.append((part.name, part))
     with inside(core.place("initrd")):
         return base_of_files(file(KERNEL), initrds)
+
+
+def read_part(planned: PlannedFile, load: Load, limits: Limits) -> Input:
+    """Return a planned file, or the part of it that its address names.
+
+    Raises:
+        PurekernelError: there is no such part.
+    """
+    download = planned.download
+    whole = Input(load(download), name=download.name, limits=limits)
+    if planned.inner is None:
+        return whole
+    part = find_part(whole, planned.inner)
+    own_name = part.name.rpartition("/")[2].rpartition(":")[2]
+    return part.unpacked(part.data, name=own_name)
 
 
 def _folder(path: Path, context: PlanContext) -> Tree:
@@ -206,7 +214,7 @@ def _plan_iso(context: PlanContext) -> tuple[PlannedFile, str]:
     """Return the base ISO, and a note for the user; ``""`` for none."""
     core = context.recipe.core
     urls: tuple[str, ...]
-    file, inner = _split(context, core.iso)
+    file, inner = split_place(context, core.iso)
     if core.iso is not None:
         requested, urls = core.iso, (context.place(file),)
     else:
@@ -239,7 +247,7 @@ def _plan_part(
     """
     core = context.recipe.core
     attribute = KERNEL if role == KERNEL else INITRD
-    file, inner = _split(context, wanted)
+    file, inner = split_place(context, wanted)
     is_name = not is_url(wanted) and "/" not in wanted and "\\" not in wanted
     on_mirror = is_name and not exists(context.recipe.folder / file)
     requested = wanted
@@ -260,16 +268,6 @@ def _plan_part(
     if not on_mirror and not is_url(wanted):
         return planned, ""
     return _checked(context, planned, required=False)
-
-
-def _split(context: PlanContext, wanted: str | None) -> tuple[str, str | None]:
-    """Return the file of a place, and the address inside it; ``None`` for the file itself."""
-    if wanted is None or is_url(wanted) or wanted.count(SEPARATOR) > MAX_COLONS:
-        return wanted or "", None
-    for file, inner in split_address(wanted):
-        if exists(context.recipe.folder / file):
-            return file, inner
-    return wanted, None  # the download says that the file is missing
 
 
 def _checked(

@@ -17,6 +17,7 @@ from purekernel.fetch.model import Download
 from purekernel.fetch.urls import join_url, redact
 from purekernel.formats.bzimage import kernel_release
 from purekernel.formats.tinycore import DEB, TCZ
+from purekernel.plan.efi import mirrored_names
 from purekernel.plan.locked import FirstOf, KnownExtensions, LockedExtensions
 from purekernel.plan.placing import place_extensions
 from purekernel.plan.plan import ExtensionPlan, PackagePlan, PlanContext, is_package, package_name
@@ -70,13 +71,13 @@ def plan_extensions(
     lists = _names(context, conventions, errors)
     kept = [_for_flavour(context, names, flavour) for names in lists]
     cuts = conventions.cuts(context.recipe.cuts)
+    efi = mirrored_names(context)
     packages = PackagePlan()
-    if any(is_package(item.name) for names in (*kept, _cut_names(cuts)) for item in names):
+    if any(is_package(item.name) for names in (*kept, _cut_names(cuts), efi) for item in names):
         from purekernel.plan.packages import plan_packages  # noqa: PLC0415  # 15 ms
 
-        packages = plan_packages(
-            context, [item for names in kept for item in names], _cut_names(cuts), errors
-        )
+        listed_names = [item for names in kept for item in names]
+        packages = plan_packages(context, listed_names, (*_cut_names(cuts), *efi), errors)
     builtin, mirror, merged, cde, tce = map(packages.in_place, kept)
     cuts = tuple(
         evolve(cut, extension=extension)
@@ -97,7 +98,8 @@ def plan_extensions(
         kernel = context.lock.kernel
     with context.asking("extensions" if context.recipe.mirrors.extensions else "tinycore"):
         graph, kernel = _resolve(context, repository, listed, kernel, base)
-        cut_from = _cut_from(context, repository, cuts, kernel, errors, live=live)
+        sources = (*_cut_names(cuts), *packages.in_place(efi))
+        cut_from = _cut_from(context, repository, sources, kernel, errors, live=live)
     places = {resolve_kernel(item.name, kernel): item.place for item in listed}
     _note_missing(context, graph, places, errors, live)
     disputable = bool(graph.missing)
@@ -134,6 +136,11 @@ def plan_extensions(
         planned,
         cuts=cuts,
         cut_from=cut_from,
+        efi_from={
+            item.name: resolve_kernel(renamed.name, kernel)
+            for item in efi
+            for renamed in packages.in_place([item])
+        },
         places=places,
         from_indexes=live.went_by_indexes,
         disputable=live.went_by_indexes and disputable,
@@ -252,26 +259,24 @@ def _skipped(names: Iterable[str]) -> frozenset[str]:
 def _cut_from(
     context: PlanContext,
     repository: ExtensionRepository,
-    cuts: Iterable[Cut],
+    sources: Iterable[Named],
     kernel: str | None,
     errors: list[PurekernelError],
     *,
     live: ExtensionMirror,
 ) -> dict[str, Extension[Download]]:
-    named = {resolve_kernel(cut.extension.name, kernel): cut.extension for cut in cuts}
+    """Return the extensions that only some files are taken from, by name."""
+    named = {resolve_kernel(item.name, kernel): item for item in sources}
     found = repository.describe(list(named))
     missing = [name for name, one in zip(named, found, strict=True) if one is None]
     similar = {} if context.bound_by_lock else live.suggest(missing)
     for name in missing:
         question = did_you_mean(similar.get(name, ()))
+        hint = f"{question} correct the name, or take the files from another extension".lstrip()
         errors.append(
             _not_locked(context, name, (name,))
             if context.bound_by_lock
-            else DependencyError.of_missing(
-                name,
-                place=named[name].place,
-                hint=f"{question} correct the name, or cut files from another extension".lstrip(),
-            )
+            else DependencyError.of_missing(name, place=named[name].place, hint=hint)
         )
     return {extension.name: extension for extension in found if extension is not None}
 

@@ -15,6 +15,7 @@ from purekernel.errors import (
     MissingFileError,
     OfflineError,
     PurekernelError,
+    inside,
     raise_all,
     split_errors,
 )
@@ -30,12 +31,16 @@ from purekernel.formats.tinycore import (
     parse_md5,
 )
 from purekernel.input import Input
+from purekernel.plan.bases import read_part
+from purekernel.plan.efi import open_part
 from purekernel.plan.extensions import absent_error, find_absent
 from purekernel.plan.lock import load_lock, lock_path
 from purekernel.plan.plan import CHECKED_COMPANIONS, Plan, PlanContext
 from purekernel.plan.planner import Planner, make_plan, require_lock
 from purekernel.progress import Progress, Silent
 from purekernel.recipe.context import Context
+from purekernel.recipe.conventions import BASE
+from purekernel.recipe.efi import BASE_PART, EfiSource
 from purekernel.recipe.model import Recipe
 from purekernel.records import frozen
 from purekernel.repos.tinycore import (
@@ -96,6 +101,37 @@ class Gathered:
         planned = self.plan.files.get(role)
         content = None if planned is None else self.content(planned.download)
         return None if planned is None or content is None else (planned.download.name, content)
+
+    def efi_files(self) -> Iterator[tuple[EfiSource, Input]]:
+        """Yield the files for the EFI system partition.
+
+        Raises:
+            CombinedError: several of them cannot be read.
+            PurekernelError: one is missing in its archive, or that is damaged.
+        """
+        errors: list[PurekernelError] = []
+        recipe = self.plan.recipe
+        for source in recipe.efi.sources(recipe.efi_files):
+            try:
+                with inside(source.place):
+                    yield source, self._efi_file(source)
+            except PurekernelError as error:
+                errors.append(error)
+        raise_all(errors)
+
+    def _efi_file(self, source: EfiSource) -> Input:
+        planned, limits = self.plan.files.get(source.role), self.planner.limits
+        if planned is not None:
+            data = self.content(planned.download) or b""
+            return open_part(Input(data, name=planned.download.name, limits=limits), planned.inner)
+        name, inner = source.part or ("", "")
+        if name == BASE_PART:
+            base = self.plan.files[BASE]
+            iso = read_part(base, lambda download: self.content(download) or b"", limits)
+            return open_part(iso, inner)
+        extension = self.plan.extensions.cut_from[self.plan.extensions.efi_from[name]]
+        data = self.content(extension.file) or b""
+        return open_part(Input(data, name=extension.file.name, limits=limits), inner)
 
     def builtins(self) -> Iterator[Extension[Buffer]]:
         """Yield the extensions that are loaded at boot, dependencies first.

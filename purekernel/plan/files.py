@@ -9,8 +9,11 @@ from attrs import evolve
 from purekernel.errors import LockError, MissingFileError
 from purekernel.fetch.model import Download
 from purekernel.fetch.urls import is_url, last_component, tell_apart
+from purekernel.formats.address import MAX_COLONS, SEPARATOR
 from purekernel.formats.detect import FileKind
 from purekernel.formats.tinycore import parse_md5
+from purekernel.host.addresses import split_address
+from purekernel.host.read import exists
 from purekernel.input import Input
 from purekernel.plan.locked import pinned
 from purekernel.plan.plan import PlanContext, PlannedFile
@@ -82,6 +85,19 @@ def further_files(context: PlanContext, conventions: Conventions) -> Iterator[Pl
             sha256_place=file.sha256_place,
         )
         yield PlannedFile(role=role, requested=file.requested, download=download)
+
+
+def split_place(context: PlanContext, wanted: str | None) -> tuple[str, str | None]:
+    """Return the file of a place, and the address inside it; ``None`` for the file itself.
+
+    The longest name of a file that exists wins. A URL is a file.
+    """
+    if wanted is None or is_url(wanted) or wanted.count(SEPARATOR) > MAX_COLONS:
+        return wanted or "", None
+    for file, inner in split_address(wanted):
+        if exists(context.recipe.folder / file):
+            return file, inner
+    return wanted, None  # the download says that the file is missing
 
 
 def with_md5(context: PlanContext, download: Download, attempts: int | None) -> Download:

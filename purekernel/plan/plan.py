@@ -93,7 +93,9 @@ class ExtensionPlan:
         copied: those of ``cde`` and ``tce``, and of their dependencies, that loading copies into
             memory.
         cuts: files to cut out of extensions.
-        cut_from: the extensions to cut from, by name.
+        cut_from: the extensions to cut from, and those with files for the EFI system partition, by
+            name.
+        efi_from: of the latter, the name for each name that a place begins with.
         skipped: names of extensions that the user skips, and that are listed or needed.
         from_indexes: whether the plan uses information from a mirror's index, which may be older
             than the mirror's files.
@@ -113,6 +115,7 @@ class ExtensionPlan:
     copied: tuple[str, ...] = ()
     cuts: tuple[Cut, ...] = ()
     cut_from: Mapping[str, Extension[Download]] = field(factory=dict)
+    efi_from: Mapping[str, str] = field(factory=dict)
     skipped: frozenset[str] = frozenset()
     from_indexes: bool = False
     disputable: bool = False

@@ -20,6 +20,7 @@ from purekernel.fetch.model import Download
 from purekernel.input import Limits
 from purekernel.plan.bases import Load, PlannedBase, plan_base, read_base
 from purekernel.plan.checksums import with_checksums
+from purekernel.plan.efi import plan_efi_files
 from purekernel.plan.extensions import plan_extensions
 from purekernel.plan.files import files_by_url, further_files, plan_file
 from purekernel.plan.lock import Lock, changed_releases
@@ -34,6 +35,7 @@ from purekernel.plan.plan import (
 from purekernel.plan.project import FoundProject, find_project
 from purekernel.recipe.conflicts import change_faults
 from purekernel.recipe.conventions import PLAIN
+from purekernel.recipe.efi import find_efi_faults
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.iso_files import find_faults
 from purekernel.recipe.overlays import missing_overlays
@@ -103,6 +105,7 @@ class Planner:
             *missing_overlays(recipe),
             *change_faults(recipe),
             *find_faults(recipe.iso_files, recipe.folder),
+            *find_efi_faults(recipe.efi, recipe.efi_files),
         ]
         try:
             return self._plan(errors)
@@ -254,6 +257,7 @@ class Planner:
                 files[file.role] = plan_file(self._context, file)
             except PurekernelError as error:
                 errors.append(error)
+        files |= {file.role: file for file in plan_efi_files(self._context, errors)}
         return files
 
 

@@ -14,6 +14,8 @@ from attrs import evolve, field
 from purekernel.errors import BundleError
 from purekernel.formats.core_iso import Base
 from purekernel.formats.iso import VolumeFields
+from purekernel.input import Input
+from purekernel.recipe.efi import EfiSource
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.model import Recipe
 from purekernel.records import frozen
@@ -101,6 +103,7 @@ class Composition:
         root_files: generated files for the root file system, by path.
         iso_files: files for the ISO, by path.
         disc: what the recipe adds to the ISO.
+        efi: the files that the recipe wants in the EFI system partition.
         tce: the folder of extensions for a writable partition; ``None`` without any.
         describe: returns generated files for the ISO, by path, that describe the finished image.
         timeout: replaces Core's own timeout of the boot menu, in tenths of a second; ``None``
@@ -126,6 +129,7 @@ class Composition:
     root_files: Mapping[bytes, Buffer] = field(factory=dict)
     iso_files: Mapping[bytes, Buffer] = field(factory=dict)
     disc: DiscAdditions = DiscAdditions()
+    efi: tuple[tuple[EfiSource, Input], ...] = ()
     tce: Tree | None = None
     describe: Callable[[BootFiles], Mapping[bytes, Buffer]] | None = None
     timeout: int | None = None

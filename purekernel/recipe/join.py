@@ -71,7 +71,7 @@ def _rebased_value(kind: Kind, value: Any, folder: str) -> Any:
         return [_rebased_value(kind.item, item, folder) for item in value]
     if kind.is_host_path and isinstance(value, str) and value:
         is_name = kind.is_mirror_name and "/" not in value and "\\" not in value
-        return value if is_name else in_folder(folder, value)
+        return value if is_name or kind.is_part(value) else in_folder(folder, value)
     return value
 
 

@@ -29,6 +29,10 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
+def _is_none(_value: str) -> bool:
+    return False
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -59,6 +63,8 @@ class Kind:
             the folder of the file that gives it.
         is_mirror_name: whether such a path without a slash can be a name on a mirror. It starts at
             no folder, also in a file that a recipe extends.
+        is_part: returns whether such a path is none, but names a part of another input, as
+            ``base:PATH`` does.
         convert: returns the model's value for a valid value of a recipe.
     """
 
@@ -66,6 +72,7 @@ class Kind:
     definition: str = ""
     is_host_path: bool = False
     is_mirror_name: bool = False
+    is_part: Callable[[str], bool] = _is_none
     convert: Callable[[Any], Any] = _unchanged
 
     json_type = ""

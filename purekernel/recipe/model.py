@@ -38,6 +38,7 @@ from purekernel.recipe.changes import (
     LinkChange,
     Removal,
 )
+from purekernel.recipe.efi import EfiChoice, EfiFile
 from purekernel.recipe.findings import FindingChoice
 from purekernel.recipe.flavour import EMITS, Flavour
 from purekernel.recipe.iso_files import IsoChoice, IsoFile
@@ -429,6 +430,30 @@ class Recipe(Placed):
             FLAG,
             True,
             table="boot",
+        ),
+    )
+    efi: EfiChoice = field(
+        factory=EfiChoice,
+        repr=False,
+        metadata=table(
+            "boot.efi",
+            "UEFI",
+            "Files to boot by UEFI, for a base that does not, or in place of the base's.",
+            EfiChoice,
+        ),
+    )
+    efi_files: tuple[EfiFile, ...] = field(
+        default=(),
+        repr=False,
+        converter=tuple,
+        metadata=table(
+            "boot.efi.file",
+            "Files of the EFI system partition",
+            "Further files of the EFI system partition, such as the second stage of shim, or "
+            "ldlinux.e64 of SYSLINUX. The table can be repeated.",
+            EfiFile,
+            repeated=True,
+            item_title="File of the EFI system partition",
         ),
     )
     iso: IsoChoice = field(

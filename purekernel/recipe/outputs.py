@@ -121,7 +121,8 @@ class Outputs:
         Raises:
             UsageError: the recipe names an unknown kind.
         """
-        first = Emit.CORE if recipe.core.initrd else Emit.ISO
+        has_loader = not recipe.core.initrd or recipe.efi.is_given
+        first = Emit.ISO if has_loader else Emit.CORE
         default = (first, *((Emit.TCE,) if recipe.extensions.tce else ()))
         return self.kinds or _kinds(recipe.output.emit or None) or default
 

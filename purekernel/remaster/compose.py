@@ -63,6 +63,7 @@ def compose_recipe(gathered: Gathered, context: Context) -> Composition:
     return evolve(
         composition,
         disc=assembly.disc(),
+        efi=tuple(gathered.efi_files()),
         tce=assembly.tce(),
         notes=gathered.notes,
         extensions=assembly.unpacked_extensions,

@@ -16,6 +16,7 @@ from purekernel.host.write import Output
 from purekernel.recipe.flavour import Emit, Flavour, Generation, InitrdLayout
 from purekernel.recipe.oci import OciChoice, RootfsChoice
 from purekernel.records import frozen
+from purekernel.remaster.boot.efi import EfiFiles
 from purekernel.tree import Buffer, Tree
 
 
@@ -55,6 +56,7 @@ class Image:
         effort: the effort of compression.
         rootfs: how the root file system is written as an archive.
         oci: how it is written as a container image.
+        efi: what boots the image by UEFI, if the recipe asks for it.
         files: the files that were written.
     """
 
@@ -85,6 +87,7 @@ class Image:
     effort: Effort = Effort.BALANCED
     rootfs: RootfsChoice = RootfsChoice()
     oci: OciChoice = OciChoice()
+    efi: EfiFiles | None = None
     files: tuple[Output, ...] = ()
 
     def write_iso(self, stream: BinaryIO) -> None:
@@ -100,7 +103,22 @@ class Image:
         refuse_losses(self.iso_losses, source=self.name)
         if self.boot is None:
             raise no_boot_loader(self.name)
-        write_iso(self.iso, stream, fields=self.volume, boot=self.boot, timestamp=self.timestamp)
+        iso = self._iso_files()
+        write_iso(iso, stream, fields=self.volume, boot=self.boot, timestamp=self.timestamp)
+
+    @property
+    def has_bios_loader(self) -> bool:
+        """Whether the ISO has a boot loader for BIOS, whose menu names kernel and initrds."""
+        return self.boot is not None and bool(self.boot.boot_image)
+
+    def _iso_files(self) -> Tree:
+        """Return the files of the ISO, without kernel and initrds if no boot loader reads them."""
+        if self.efi is None or self.efi.reads_iso or self.has_bios_loader:
+            return self.iso
+        iso = self.iso.copy()
+        for path in (self.kernel_path, *(path for path, _content in self.initrds)):
+            iso.remove(path)
+        return iso
 
     def iso_bytes(self) -> bytes:
         """Return the ISO as bytes.

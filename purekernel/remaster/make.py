@@ -40,6 +40,7 @@ from purekernel.remaster.core import (
     recompress_nested,
 )
 from purekernel.remaster.disc import change_disc, find_left_out, no_tce
+from purekernel.remaster.efi import add_efi, check_boot_files, without_efi
 from purekernel.remaster.findings import find_findings
 from purekernel.remaster.image import Image, no_boot_loader
 from purekernel.remaster.initrds import arrange_initrds, changed_paths, changes_names, with_times_of
@@ -77,6 +78,7 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     identity = composition.identity.with_volume(recipe.iso.volume)
     timestamp = context.time_of(recipe, _inputs(composition), at_least=composition.mtime)
     metadata = Metadata(mode=0o644, mtime=timestamp)
+    efi = check_boot_files(composition, limits=context.limits)
     iso, disc_notes = change_disc(composition, metadata)
     dropped, iso_losses = _drop_boot(
         composition, iso, limits=context.limits, writes_iso=Emit.ISO in kinds
@@ -132,7 +134,9 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     core_path, core = next(iter(made.items()))
     with progress.step("laying out the ISO"):
         iso = _with_initrds(iso, composition, initrds, metadata)
-        boot = add_hybrid(base.boot, iso, recipe.iso, default=False, notes=notes)
+        medium = add_efi(efi, composition, iso, [path for path, _data in initrds], metadata)
+        notes += medium.notes
+        boot = add_hybrid(medium.boot, medium.iso, recipe.iso, default=efi is not None, notes=notes)
     return Image(
         name=identity.name,
         version=identity.version,
@@ -148,7 +152,7 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
         layout=layout,
         kernel=base.kernel.content,
         kernel_path=base.kernel_path,
-        iso=iso,
+        iso=medium.iso,
         boot=boot,
         kernel_words=() if base.boot else tuple((recipe.boot.append or "").encode().split()),
         volume=identity.volume,
@@ -161,6 +165,7 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
         effort=effort,
         rootfs=recipe.rootfs,
         oci=recipe.oci,
+        efi=medium.efi,
     )
 
 
@@ -175,7 +180,7 @@ def _check_outputs(composition: Composition, kinds: tuple[Emit, ...]) -> None:
                 check(recipe.iso)
             except PurekernelError as error:
                 errors.append(error)
-        if composition.base.boot is None:
+        if composition.base.boot is None and not recipe.efi.is_given:
             errors.append(no_boot_loader(composition.base.source, place))
     if Emit.INITRD in kinds and recipe.core.layout is not InitrdLayout.SECOND:
         errors.append(
@@ -184,15 +189,18 @@ def _check_outputs(composition: Composition, kinds: tuple[Emit, ...]) -> None:
                 hint='use layout = "second-initrd", or the output core for all initrds',
             ).within(place)
         )
-    if composition.base.boot is None and (
-        recipe.boot.timeout is not None or recipe.boot.default is not None
-    ):
-        attribute = "default" if recipe.boot.timeout is None else "timeout"
+    given = [
+        attribute
+        # A menu that is made for UEFI has a timeout, and one entry.
+        for attribute in ("default", *(() if recipe.efi.is_given else ("timeout",)))
+        if getattr(recipe.boot, attribute) is not None
+    ]
+    if composition.base.boot is None and given:
         errors.append(
             UsageError(
                 "the base is a kernel and initrds, and has no boot menu to change",
                 hint="leave out timeout and default under [boot]",
-            ).within(recipe.boot.place(attribute))
+            ).within(recipe.boot.place(given[-1]))
         )
     if Emit.TCE in kinds and composition.tce is None:
         errors.append(no_tce().within(place))
@@ -261,7 +269,7 @@ def _drop_boot(
         *base.lost,
         *find_unreached_menus(
             iso,
-            base.boot,
+            without_efi(base.boot)[0] if recipe.efi.is_given else base.boot,
             recipe.boot,
             new_initrds=changes_names(base, recipe.core.layout),
             cde_place=recipe.extensions.place("cde") if has_cde else None,

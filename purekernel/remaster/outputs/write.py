@@ -131,7 +131,7 @@ def _core_files(image: Image) -> dict[str, Buffer]:
     The one initrd of an ISO is always core.gz, and its kernel vmlinuz. Other files keep the names
     of the base.
     """
-    if len(image.initrds) == 1 and image.boot is not None:
+    if len(image.initrds) == 1 and image.has_bios_loader:
         return {"core.gz": image.core, "vmlinuz": image.kernel}
     pairs = [*image.initrds, (image.kernel_path, image.kernel)]
     return {_file_name(path): content for path, content in pairs}
