@@ -136,12 +136,15 @@ class BootEntry:
 
 
 def has_boot_info(content: Buffer, sector: int) -> bool:
-    """Return whether an image that starts at ``sector`` has a boot info table that says so."""
+    """Return whether an image that starts at ``sector`` has a boot info table that says so.
+
+    The first descriptor may be anywhere: xorriso -outdev writes it once more at 48, and names that.
+    """
     view = memoryview(content)
     if len(view) < BOOT_INFO_END:
         return False
-    found = struct.unpack_from("<3I", view, BOOT_INFO_OFFSET)
-    return found == (FIRST_DESCRIPTOR, sector, len(view))
+    descriptor, *found = struct.unpack_from("<3I", view, BOOT_INFO_OFFSET)
+    return descriptor >= FIRST_DESCRIPTOR and found == [sector, len(view)]
 
 
 def has_grub_info(content: Buffer, sector: int) -> bool:
