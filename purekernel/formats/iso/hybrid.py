@@ -69,6 +69,12 @@ class HybridDisk:
     efi: tuple[Image, ...] = ()
     seed: bytes = field(repr=False)
 
+    @property
+    def paths(self) -> frozenset[bytes]:
+        """The files that it needs on the ISO."""
+        images = (self.isolinux, *self.efi)
+        return frozenset(image for image in images if isinstance(image, bytes))
+
     def lay_out(self, layout: IsoLayout) -> DiskParts:
         """Return the tables around the volume.
 

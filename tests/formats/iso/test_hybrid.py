@@ -122,6 +122,11 @@ def test_efi_images_are_partitions_of_the_gpt_and_of_the_mbr() -> None:
     assert [each.is_active for each in table.mbr.partitions] == [False, True, False]
 
 
+def test_disk_needs_the_files_that_it_boots() -> None:
+    disk = HybridDisk(isolinux=BOOT.boot_image, efi=(EFI_IMAGE, 0), seed=b"")
+    assert disk.paths == {BOOT.boot_image, EFI_IMAGE}
+
+
 def test_ids_depend_on_the_seed_alone() -> None:
     table = table_of(hybrid(efi=(EFI_IMAGE,)))
     assert table == table_of(hybrid(efi=(EFI_IMAGE,)))
