@@ -46,7 +46,7 @@ from purekernel.recipe.flavour import EMITS, LAYOUTS
     "--hybrid/--no-hybrid",
     default=None,
     help="Make an ISO that also boots from a USB stick or disk that it is written to.  [default: "
-    "the recipe's choice, or as the base]",
+    "the recipe's choice]",
 )
 @click.option(
     "--drop-boot",

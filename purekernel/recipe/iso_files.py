@@ -79,10 +79,10 @@ class IsoChoice(Placed):
         metadata=key(
             "Hybrid",
             "Whether the ISO also boots from a USB stick or disk that it is written to: it gets "
-            "boot code for isolinux.bin, and partition tables. Those of the base are kept.",
+            "boot code for isolinux.bin, and partition tables. Those of the base are kept. If not "
+            "given, it does so with [boot.efi].",
             FLAG,
             True,
-            default=False,
         ),
     )
 
