@@ -22,7 +22,13 @@ from purekernel.formats.boot_losses import find_lost_ways
 from purekernel.formats.booted import read_entries
 from purekernel.formats.core_iso import base_of_files, parse_base
 from purekernel.formats.cpio import parse_initrds
-from purekernel.formats.fat import build_fat, find_extents, parse_fat, read_label
+from purekernel.formats.fat import (
+    build_fat,
+    find_extents,
+    parse_fat,
+    read_label,
+    replace_files_in_fat,
+)
 from purekernel.formats.iso import build_iso, parse_iso
 from purekernel.formats.partitions import (
     EXTENDED,
@@ -115,6 +121,20 @@ def initrds(data: bytes) -> None:
         require_same_tree("initrds", again, base.root)
 
 
+def _replace_in_fat(data: bytes, tree: Tree) -> None:
+    """Replace a file by a larger one and another by an empty one."""
+    paths = [path for path, node in tree.walk() if isinstance(node, File)]
+    contents = dict(zip(paths[:2], (b"new" * 1000, b""), strict=False))
+    image = attempt(replace_files_in_fat, given(data), contents)
+    if image is None or image.size_bytes > LIMITS.unpacked_bytes:
+        return
+    for path, content in contents.items():
+        node = tree[path]
+        tree = tree.copy()
+        tree.replace(path, File(metadata=node.metadata, content=content))
+    require_same_tree("fat", parse_fat(given(image.to_bytes())), tree)
+
+
 def _from_1980(tree: Tree) -> Tree:
     first = 315532800
     return tree.map_metadata(lambda old: evolve(old, mtime=max(old.mtime, first)))
@@ -124,12 +144,13 @@ def _from_1980(tree: Tree) -> Tree:
     Plant(path="formats/fat/volume.py", before="self._repeated.append("),
 )
 def fat(data: bytes) -> None:
-    """Read a FAT file system; write what is read, and read it again."""
+    """Read a FAT file system; write what is read, or other contents, and read it again."""
     attempt(read_label, given(data))
     attempt(find_extents, given(data))
     tree = attempt(parse_fat, given(data))
     if tree is None:
         return
+    _replace_in_fat(data, tree)
     image = attempt(build_fat, tree, timestamp=0)
     if image is None or image.size_bytes > LIMITS.unpacked_bytes:
         return

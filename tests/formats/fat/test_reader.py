@@ -8,9 +8,10 @@ import pytest
 
 from purekernel.errors import FormatError, LimitError, PurekernelError
 from purekernel.formats.detect import FileKind, detect
-from purekernel.formats.fat import parse_fat
+from purekernel.formats.fat import FatOptions, build_fat, parse_fat, read_label
 from purekernel.input import Input, Limits
-from purekernel.tree import File
+from purekernel.tree import File, Tree
+from tests.formats.fat.trees import file_tree
 from tests.formats.fats import make_fat12, set_entry
 from tests.oracles import require, run
 
@@ -134,3 +135,90 @@ def test_time_of_a_file_is_read(date: int, time: int, mtime: int) -> None:
     at = image.index(b"A       TXT")
     struct.pack_into("<HH", image, at + 22, time, date)
     assert parse_fat(Input(image, name="x"))[b"A.TXT"].metadata.mtime == mtime
+
+
+def notes_of(image: bytes) -> list[str]:
+    notes: list[str] = []
+    parse_fat(Input(image, name="x", limits=Limits(report=notes.append)))
+    return notes
+
+
+def test_long_name_that_does_not_belong_is_reported() -> None:
+    image = bytearray(build_fat(file_tree({"long name.txt": b"a"}), timestamp=0).to_bytes())
+    entry = image.index(b"LONGNA~1TXT")
+    image[entry : entry + 11] = b"RENAMED TXT"  # by a system without long names
+    assert contents(bytes(image)) == {"RENAMED.TXT": b"a"}
+    assert notes_of(bytes(image)) == [
+        "x: 1 damaged long name: in the root folder; the short name counts"
+    ]
+
+
+def test_long_name_without_a_file_is_reported() -> None:
+    image = bytearray(build_fat(file_tree({"A/long name.txt": b"a"}), timestamp=0).to_bytes())
+    image[image.index(b"LONGNA~1TXT")] = 0xE5  # deleted by such a system
+    assert contents(bytes(image)) == {}
+    assert notes_of(bytes(image)) == ["x: 1 damaged long name: in 'A'; the short name counts"]
+
+
+def test_second_file_of_a_name_is_reported() -> None:
+    image = make_fat12({"A.TXT": b"first", "B.TXT": b"second"})
+    image[image.index(b"B       TXT")] = ord("a")
+    assert contents(bytes(image)) == {"A.TXT": b"first"}
+    assert notes_of(bytes(image)) == [
+        "x: 1 file with the name of an earlier one: 'a.TXT'; the earlier one counts"
+    ]
+
+
+@pytest.mark.parametrize("name", [b"A/B     TXT", b"A\0B     TXT", b"           "])
+def test_name_that_is_no_name_is_refused(name: bytes) -> None:
+    image = make_fat12({"A.TXT": b"a"})
+    at = image.index(b"A       TXT")
+    image[at : at + 11] = name
+    with pytest.raises(FormatError, match=rf"x, byte {at}: expected the name of a file"):
+        parse_fat(Input(image, name="x"))
+
+
+def test_short_names_with_lower_case_flags_and_umlauts_are_read() -> None:
+    image = make_fat12({"A.TXT": b"a", "B.TXT": b"b", "C.TXT": b"c"})
+    for letter, flags in ((b"A", 0x08), (b"B", 0x10), (b"C", 0x18)):
+        image[image.index(letter + b"       TXT") + 12] = flags
+    image[image.index(b"C       TXT")] = 0x81
+    assert set(contents(bytes(image))) == {"a.TXT", "B.txt", "ü.txt"}
+
+
+def test_name_that_begins_with_byte_e5_is_read() -> None:
+    image = make_fat12({"A.TXT": b"a"})
+    image[image.index(b"A       TXT")] = 0x05
+    assert contents(bytes(image)) == {"\N{GREEK SMALL LETTER SIGMA}.TXT": b"a"}
+
+
+def test_active_table_of_fat32_is_read() -> None:
+    built = build_fat(file_tree({"A": b"a" * 700}), timestamp=0, options=FatOptions(bits=32))
+    image = bytearray(built.to_bytes())
+    start = built.geometry.tables_offset
+    image[start : start + 64] = bytes(64)
+    with pytest.raises(FormatError, match="a valid chain of clusters"):
+        contents(bytes(image))
+    struct.pack_into("<H", image, 40, 0x81)  # only the second table counts
+    assert contents(bytes(image)) == {"A": b"a" * 700}
+    struct.pack_into("<H", image, 40, 0x82)
+    with pytest.raises(FormatError, match="a FAT boot sector"):
+        contents(bytes(image))
+
+
+def test_content_in_one_piece_is_a_view() -> None:
+    image = build_fat(file_tree({"A": b"a" * 70_000}), timestamp=0).to_bytes()
+    node = parse_fat(Input(image, name="x"))[b"A"]
+    assert isinstance(node, File)
+    assert isinstance(node.content, memoryview)
+    assert node.content.obj is image
+
+
+def test_label_of_the_boot_sector_counts_where_the_root_has_none() -> None:
+    image = bytearray(build_fat(Tree(), timestamp=0, label=b"EFI").to_bytes())
+    image[43:54] = b"OTHER      "
+    assert read_label(Input(image, name="x")) == b"EFI"
+    image[image.index(b"EFI     ")] = 0xE5
+    assert read_label(Input(image, name="x")) == b"OTHER"
+    image[43:54] = b"NO NAME    "
+    assert read_label(Input(image, name="x")) == b""
