@@ -7,9 +7,16 @@ from typing import Any
 import click
 
 from purekernel.cli.gathering import limit_option, locked_option, request_options, store_options
-from purekernel.cli.parameters import Integer, IntegerRange, OutputParameter, PathParameter, Words
+from purekernel.cli.parameters import (
+    Integer,
+    IntegerRange,
+    OutputParameter,
+    PathParameter,
+    Size,
+    Words,
+)
 from purekernel.cli.printer import Printer, reports
-from purekernel.recipe.flavour import EMITS, LAYOUTS
+from purekernel.recipe.flavour import DISK_FORMATS, EMITS, LAYOUTS
 
 
 @click.command("build", short_help="Make a bootable image from a bundle or a recipe.")
@@ -118,13 +125,28 @@ from purekernel.recipe.flavour import EMITS, LAYOUTS
     type=Words(*EMITS),
     help="What to write: iso, core (the initrds and the kernel), initrd (the second initrd alone), "
     "pxe (a folder for a TFTP or HTTP server), tce (the extensions for a partition), rootfs (the "
-    "root file system), oci (a container image); several with commas.  [default: the recipe's, or "
-    "iso]",
+    "root file system), oci (a container image), disk (a disk that boots); several with commas.  "
+    "[default: the recipe's, or iso]",
 )
 @click.option(
     "--rootfs-compression",
     type=click.Choice(["none", "gzip", "zstd"]),
     help="The compression of the output rootfs.  [default: the recipe's, or gzip]",
+)
+@click.option(
+    "--disk-format",
+    type=click.Choice(DISK_FORMATS),
+    help="The format of the disk image.  [default: the recipe's, or raw]",
+)
+@click.option(
+    "--disk-size",
+    type=Size(),
+    help="The size of the disk, such as 1G.  [default: what the files and the free space need]",
+)
+@click.option(
+    "--disk-free",
+    type=Size(),
+    help="The space that must be left on the disk.  [default: 64M]",
 )
 @click.option(
     "-o",

@@ -35,6 +35,8 @@ from purekernel.recipe.destination import (
     choose_destination,
     form_of,
 )
+from purekernel.recipe.disk import DiskChoice
+from purekernel.recipe.flavour import DiskFormat
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.outputs import Modules, Outputs
 from purekernel.recipe.request import Request, bundle_changes
@@ -46,7 +48,7 @@ VOLUME = ("volume_id", "application", "system", "publisher", "preparer")
 # Options of a request that a bundle accepts too.
 BUNDLE_OPTIONS = (
     "iso_version", "overlays", "keep_owners", "keep_iso_files", "hybrid", "drop_boot",
-    "strict", "boot", "volume", "rootfs_compression",
+    "strict", "boot", "disk", "volume", "rootfs_compression",
 )  # fmt: skip
 
 
@@ -70,12 +72,11 @@ def run_build(
 ) -> None:
     """Make an image from a bundle or a recipe, and write it; with ``dry_run``, print the plan."""
     start = time.perf_counter()
-    options["boot"] = BootChanges(
-        **{
-            name.removeprefix("boot_"): options.pop(name)
-            for name in list(options)
-            if name.startswith("boot_")
-        }
+    options["boot"] = BootChanges(**_take_options(options, "boot_"))
+    disk = _take_options(options, "disk_")
+    chosen_format = disk.pop("format")
+    options["disk"] = DiskChoice(
+        **disk, format=None if chosen_format is None else DiskFormat(chosen_format)
     )
     options["volume"] = {name: text for name in VOLUME if (text := options.pop(name)) is not None}
     packing: dict[str, Any] = {
@@ -130,6 +131,12 @@ def run_build(
         printer.document |= summarize(image, image.files, progress.seconds, total)
     elif not quiet:
         printer.text(*render_text(image.files, image))
+
+
+def _take_options(options: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Remove the options whose names start with ``prefix``, and return them without it."""
+    names = [name for name in options if name.startswith(prefix)]
+    return {name.removeprefix(prefix): options.pop(name) for name in names}
 
 
 def take_context(

@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 else:  # generic only from click 8.4 on
     ParamType = click.ParamType
 
-_SIZE = re.compile(r"([0-9]{1,15})\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
 # Python's int() also accepts 1_000, blanks, and the digits of all scripts.
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 class PathParameter(ParamType):
@@ -79,10 +77,12 @@ class Size(ParamType):
         """Return the number of bytes."""
         if isinstance(value, int):
             return value
-        match = _SIZE.fullmatch(str(value).strip())
-        if match is None:
+        from purekernel.recipe.kinds import parse_size  # noqa: PLC0415  # too slow for --help
+
+        size_bytes = parse_size(str(value).strip())
+        if size_bytes is None:
             self.fail(f"must be a number of bytes, such as 500M or 2G, got {value!r}", param, ctx)
-        return int(match.group(1)) * _UNITS[match.group(2).upper()]
+        return size_bytes
 
 
 class Integer(click.types.IntParamType):

@@ -33,6 +33,7 @@ class Emit(Enum):
     TCE = "tce"
     ROOTFS = "rootfs"
     OCI = "oci"
+    DISK = "disk"
 
 
 EMITS = tuple(kind.value for kind in Emit)
@@ -43,11 +44,25 @@ FILE_ENDINGS: Mapping[Emit, tuple[str, ...]] = {
     Emit.TCE: (".tar",),
     Emit.ROOTFS: (".tar", ".tar.gz", ".tgz", ".tar.zst"),
     Emit.OCI: (".tar",),
+    Emit.DISK: (".img", ".raw", ".qcow2"),
 }
 """The endings that a file name may have for an output that is one file, in lower case.
 
 An output that is not here is several files.
 """
+
+
+class DiskFormat(Enum):
+    """Formats of a file that holds a disk."""
+
+    RAW = "raw"
+    QCOW2 = "qcow2"
+
+
+DISK_FORMATS = tuple(each.value for each in DiskFormat)
+
+DISK_ENDINGS = {DiskFormat.RAW: ".img", DiskFormat.QCOW2: ".qcow2"}
+"""The endings of the names of disk images."""
 
 
 class InitrdLayout(Enum):

@@ -251,6 +251,19 @@ class CheckedFile(Kind):
         return {"anyOf": [self.path.schema(), checked]}
 
 
+_SIZE_PATTERN = r"^([0-9]{1,15})\s*([KMGTkmgt]?)(?:[Ii]?[Bb])?$"
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def parse_size(text: str) -> int | None:
+    """Return the number of bytes that ``text`` gives, such as ``500M``; ``None`` if it gives none.
+
+    The suffixes K, M, G and T are powers of 1024; ``B`` and ``iB`` may follow them.
+    """
+    match = re.fullmatch(_SIZE_PATTERN, text)
+    return None if match is None else int(match[1]) * _UNITS[match[2].upper()]
+
+
 def once(items: Iterable[Any]) -> tuple[Any, ...]:
     """Return each of ``items`` once, at its first position."""
     return tuple(dict.fromkeys(items))
@@ -337,6 +350,13 @@ LONG_FIELD = Text(
     max_length=128,
     words="text on one line, of at most 128 characters",
     definition="long-field",
+)
+SIZE = Text(
+    pattern=_SIZE_PATTERN,
+    max_length=24,
+    words='a number of bytes with an optional suffix K, M, G or T, such as "512M"',
+    definition="size",
+    convert=parse_size,
 )
 ID = Whole(
     minimum=0, maximum=4294967294, words="a whole number from 0 to 4294967294", definition="id"

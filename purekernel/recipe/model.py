@@ -38,6 +38,7 @@ from purekernel.recipe.changes import (
     LinkChange,
     Removal,
 )
+from purekernel.recipe.disk import DiskChoice
 from purekernel.recipe.efi import EfiChoice, EfiFile
 from purekernel.recipe.findings import FindingChoice
 from purekernel.recipe.flavour import EMITS, Flavour
@@ -85,8 +86,9 @@ class OutputChoice(Placed):
             '"iso": the ISO; "core": the initrds and the kernel; "initrd": the second initrd; '
             '"pxe": a folder for a TFTP or HTTP server; "tce": the extensions for a partition, as '
             'a tar archive; "rootfs": the root file system, as a tar archive; "oci": a container '
-            "image. If not given, the ISO, or for a base without a boot loader, the "
-            "initrds and the kernel; and the extensions for a partition if there are any.",
+            'image; "disk": a disk that boots. If not given, the ISO, or for a base without a boot '
+            "loader, the initrds and the kernel; and the extensions for a partition if there are "
+            "any.",
             Array(item=Choice(choices=EMITS), min_items=1, convert=once),
             ["iso", "pxe"],
         ),
@@ -480,6 +482,15 @@ class Recipe(Placed):
             "Root file system",
             "The archive of the root file system that the output rootfs is.",
             RootfsChoice,
+        ),
+    )
+    disk: DiskChoice = field(
+        factory=DiskChoice,
+        metadata=table(
+            "disk",
+            "Disk image",
+            "Format, size and label of the disk image that the output disk is.",
+            DiskChoice,
         ),
     )
     oci: OciChoice = field(

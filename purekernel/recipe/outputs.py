@@ -69,7 +69,8 @@ class Outputs:
             and the kernel, of an ISO with one initrd as ``core.gz`` and ``vmlinuz``;
             ``Emit.INITRD`` gives the second initrd as ``NAME.gz``; ``Emit.PXE`` gives the folder
             ``NAME.pxe`` for a TFTP or HTTP server; ``Emit.TCE`` gives ``NAME.tce.tar``, the
-            extensions for a writable partition. Their values, such as ``"iso"``, are accepted
+            extensions for a writable partition; ``Emit.DISK`` gives ``NAME.img`` or
+            ``NAME.qcow2``, a disk that boots. Their values, such as ``"iso"``, are accepted
             too. ``None`` for the recipe's, or else an ISO; for a base without a boot loader, the
             initrds and the kernel; and the extensions for a partition if there are any.
         effort: the effort of compression; ``None`` for the flavour's: the highest for production,

@@ -23,8 +23,9 @@ from purekernel.recipe.additions import DebianChoice, Extensions, OverlayChoice
 from purekernel.recipe.base import Mirrors
 from purekernel.recipe.boot import BootChanges
 from purekernel.recipe.defaults import RECIPE_NAME, USER
+from purekernel.recipe.disk import DiskChoice
 from purekernel.recipe.flavour import SCRIPTS, Flavour, InitrdLayout
-from purekernel.recipe.keys import Named, override
+from purekernel.recipe.keys import Named, Placed, override
 from purekernel.recipe.kinds import KERNEL_RELEASE
 from purekernel.recipe.lists import parse_extension_list
 from purekernel.recipe.model import Recipe
@@ -72,6 +73,7 @@ class Request:
         drop_boot: whether to drop ways to boot that the output cannot have.
         strict: whether findings that are errors stop the build.
         boot: changes to the boot menu.
+        disk: options for the disk image.
         volume: fields of the ISO's volume descriptor, by the names of :class:`IsoChoice`.
         rootfs_compression: compression of the archive of the root file system.
     """
@@ -101,6 +103,7 @@ class Request:
     layout: str | None = None
     strict: bool = False
     boot: BootChanges = field(factory=BootChanges)
+    disk: DiskChoice = field(factory=DiskChoice)
     volume: Mapping[str, str] = field(factory=dict)
     rootfs_compression: str | None = None
 
@@ -323,7 +326,7 @@ class _Joining:
 
 def _with_changes(recipe: Recipe, request: Request) -> Recipe:
     """Return ``recipe`` with the options that apply to bundles too."""
-    changes, compression = request.boot, request.rootfs_compression
+    compression = request.rootfs_compression
     overlays = tuple(
         OverlayChoice(path=str(path), keep_owners=request.keep_owners, from_command_line=True)
         for path in request.overlays
@@ -334,8 +337,9 @@ def _with_changes(recipe: Recipe, request: Request) -> Recipe:
         overlays=(*recipe.overlays, *overlays),
         boot=override(
             recipe.boot,
-            **{key.name: getattr(changes, key.name) for key in fields(BootChanges) if key.eq},
+            **_given(request.boot),
         ),
+        disk=override(recipe.disk, **_given(request.disk)),
         iso=override(
             recipe.iso,
             **request.volume,
@@ -349,6 +353,11 @@ def _with_changes(recipe: Recipe, request: Request) -> Recipe:
         drop_boot=request.drop_boot or None,
         findings=override(recipe.findings, strict=request.strict or None),
     )
+
+
+def _given(values: Placed) -> dict[str, Any]:
+    """Return the attributes of a table's values; ``None`` for those that are not given."""
+    return {key.name: getattr(values, key.name) for key in fields(type(values)) if key.eq}
 
 
 def _from_current_folder(address: str) -> str:

@@ -13,10 +13,12 @@ from attrs import evolve
 from purekernel.errors import PurekernelError, UsageError, inside, raise_all
 from purekernel.formats.booted import load_boot_menu
 from purekernel.formats.core_iso import files_outside_boot
+from purekernel.formats.menu import read_menu
 from purekernel.formats.syslinux import BootMenu, labels_with
 from purekernel.razor.microkernel import METADATA_FILE
 from purekernel.recipe.composition import Composition
 from purekernel.recipe.flavour import Emit
+from purekernel.remaster.boot.disk import disk_notes, has_efi
 from purekernel.remaster.boot.menu import CDE as CDE_WORD
 from purekernel.remaster.boot.menu import change_boot_menu, loads_cde
 from purekernel.repos.tinycore.placement import CDE, COPIED, ONBOOT, ONDEMAND, OPTIONAL
@@ -24,6 +26,10 @@ from purekernel.tree import Directory, File, Metadata, Tree, display, put_file, 
 from purekernel.tree.path import join
 
 _EXECUTABLE = 0o111
+
+# Outputs with the files of the ISO, and those with the extensions for a partition.
+WITH_ISO_FILES = frozenset({Emit.ISO, Emit.DISK})
+WITH_TCE = frozenset({Emit.TCE, Emit.DISK})
 
 # A word of the kernel's command line, and the list that tce-setup then reads instead of onboot.lst.
 _LIST = re.compile(rb"lst=([A-Za-z0-9_][A-Za-z0-9_.+~-]{0,99})")
@@ -77,9 +83,11 @@ def change_disc(composition: Composition, metadata: Metadata) -> tuple[Tree, tup
 def find_left_out(composition: Composition, iso: Tree, kinds: Iterable[Emit]) -> Iterator[str]:
     """Yield a note for what is left out of each output, or is in it and not loaded."""
     base, disc, recipe = composition.base, composition.disc, composition.recipe
-    if base.dropped and Emit.ISO in kinds:
+    # A disk has the files of the ISO.
+    has_files = not WITH_ISO_FILES.isdisjoint(kinds)
+    if base.dropped and has_files:
         yield f"{base.source}: dropped {base.dropped}; --keep-iso-files keeps what is there"
-    if Emit.ISO in kinds and disc.cde is None and base.boot is not None and CDE in iso:
+    if has_files and disc.cde is None and base.boot is not None and CDE in iso:
         menu = load_boot_menu(iso, base.boot.boot_image)
         if menu is not None and not loads_cde(menu[1]):
             yield (
@@ -90,12 +98,17 @@ def find_left_out(composition: Composition, iso: Tree, kinds: Iterable[Emit]) ->
     if outside and Emit.PXE in kinds:
         source = f"{base.source}: " if base.outside else ""
         yield f"{source}the files for booting over the network do not include {outside}"
-    if Emit.ISO not in kinds and (disc.cde is not None or disc.files):
+    if not has_files and (disc.cde is not None or disc.files):
         what = "the extensions in cde" if disc.cde is not None else "the files under [[iso.file]]"
-        yield f"no output includes {what}, because none is an ISO"
-    if composition.tce is not None and Emit.TCE not in kinds:
+        yield f"no output includes {what}, because none is an ISO or a disk"
+    if composition.tce is not None and WITH_TCE.isdisjoint(kinds):
         place = recipe.extensions.place("tce")
         yield f"{place}: no output includes these extensions; --emit tce writes them"
+    if Emit.DISK in kinds:
+        yield from disk_notes(
+            None if base.boot is None else read_menu(iso, base.boot.boot_image),
+            by_uefi=recipe.efi.is_given or has_efi(base.boot),
+        )
 
 
 def no_tce() -> UsageError:

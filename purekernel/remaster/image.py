@@ -13,6 +13,8 @@ from purekernel.errors import BundleError
 from purekernel.formats.boot_losses import BootLoss, refuse_losses
 from purekernel.formats.iso import IsoBoot, VolumeFields, write_iso
 from purekernel.host.write import Output
+from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.recipe.disk import DiskChoice
 from purekernel.recipe.flavour import Emit, Flavour, Generation, InitrdLayout
 from purekernel.recipe.oci import OciChoice, RootfsChoice
 from purekernel.records import frozen
@@ -57,6 +59,8 @@ class Image:
         rootfs: how the root file system is written as an archive.
         oci: how it is written as a container image.
         efi: what boots the image by UEFI, if the recipe asks for it.
+        disk: options for the disk image.
+        limits: limits on what is read again to write an output.
         files: the files that were written.
     """
 
@@ -88,6 +92,8 @@ class Image:
     rootfs: RootfsChoice = RootfsChoice()
     oci: OciChoice = OciChoice()
     efi: EfiFiles | None = None
+    disk: DiskChoice = DiskChoice()
+    limits: Limits = field(default=DEFAULT_LIMITS, repr=False)
     files: tuple[Output, ...] = ()
 
     def write_iso(self, stream: BinaryIO) -> None:

@@ -81,7 +81,11 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     efi = check_boot_files(composition, limits=context.limits)
     iso, disc_notes = change_disc(composition, metadata)
     dropped, iso_losses = _drop_boot(
-        composition, iso, limits=context.limits, writes_iso=Emit.ISO in kinds
+        composition,
+        iso,
+        limits=context.limits,
+        writes_iso=Emit.ISO in kinds,
+        writes_disk=Emit.DISK in kinds,
     )
     notes = [*composition.notes, *(f"{base.source}: {loss.note}" for loss in dropped)]
     notes += [*disc_notes, *find_left_out(composition, iso, kinds)]
@@ -166,6 +170,8 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
         rootfs=recipe.rootfs,
         oci=recipe.oci,
         efi=medium.efi,
+        disk=recipe.disk,
+        limits=context.limits,
     )
 
 
@@ -254,7 +260,12 @@ def _check_volume(iso: IsoChoice) -> None:
 
 
 def _drop_boot(
-    composition: Composition, iso: Tree, *, limits: Limits, writes_iso: bool
+    composition: Composition,
+    iso: Tree,
+    *,
+    limits: Limits,
+    writes_iso: bool,
+    writes_disk: bool,
 ) -> tuple[tuple[BootLoss, ...], tuple[BootLoss, ...]]:
     """Find what the output loses of the base's boot methods; refuse losses that are not allowed.
 
@@ -265,18 +276,22 @@ def _drop_boot(
     has_cde = composition.disc.cde is not None
     if base.boot is None:
         return _dropped(base.lost, recipe, writes_iso=False, source=base.source)
-    losses = [
-        *base.lost,
-        *find_unreached_menus(
-            iso,
-            without_efi(base.boot)[0] if recipe.efi.is_given else base.boot,
-            recipe.boot,
-            new_initrds=changes_names(base, recipe.core.layout),
-            cde_place=recipe.extensions.place("cde") if has_cde else None,
-            limits=limits,
-        ),
-    ]
-    return _dropped(losses, recipe, writes_iso=writes_iso, source=base.source)
+    menus = find_unreached_menus(
+        iso,
+        without_efi(base.boot)[0] if recipe.efi.is_given else base.boot,
+        recipe.boot,
+        new_initrds=changes_names(base, recipe.core.layout),
+        cde_place=recipe.extensions.place("cde") if has_cde else None,
+        limits=limits,
+    )
+    dropped, iso_losses = _dropped(
+        [*base.lost, *menus], recipe, writes_iso=writes_iso, source=base.source
+    )
+    if writes_disk and not writes_iso:  # it has these menus too, and its own partition table
+        if not recipe.drop_boot:
+            refuse_losses(menus, source=base.source)
+        dropped = tuple(dict.fromkeys((*dropped, *menus)))
+    return dropped, iso_losses
 
 
 def _dropped(

@@ -26,6 +26,7 @@ from purekernel.recipe.additions import (
 from purekernel.recipe.base import CoreChoice, DownloadChoice, Mirrors
 from purekernel.recipe.boot import MAX_TIMEOUT, BootChanges
 from purekernel.recipe.composition import VERSION
+from purekernel.recipe.disk import DiskChoice
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.iso_files import IsoChoice, IsoFile
 from purekernel.recipe.kinds import Schema
@@ -80,7 +81,7 @@ def test_tables_are_closed_and_patterns_anchored() -> None:
         for pattern in schema.get("patternProperties", ()):
             assert pattern.startswith("^")
             assert pattern.endswith("$")
-    assert seen == 28
+    assert seen == 33
 
 
 def test_schema_uses_only_supported_keywords() -> None:
@@ -154,6 +155,7 @@ NOT_IN_FILES = {"name", "places", "from_command_line", "layer", "reuse"}
         ("groups", Group, set()),
         ("system", SystemChoice, set()),
         ("boot", BootChanges, {"autologin"}),
+        ("disk", DiskChoice, set()),
         ("razor", Razor, set()),
         ("output", OutputChoice, set()),
         ("downloads", DownloadChoice, set()),
@@ -182,14 +184,15 @@ def test_passwords_are_write_only() -> None:
 def test_definitions_and_keys_keep_their_names() -> None:
     """Other programs may refer to them."""
     assert sorted(DEFINITIONS) == [
-        "absolute-path", "account", "checked-file", "extension-name", "extension-names", "gem",
-        "glob", "globs", "group", "id", "image-path", "iso-path", "lines", "long-field", "mode",
-        "owner", "path", "place", "place-or-false", "places", "seconds", "sha256", "short-field",
+        "absolute-path", "account", "argument", "arguments", "checked-file", "container-path",
+        "efi-path", "efi-place", "extension-name", "extension-names", "gem", "glob", "globs",
+        "group", "id", "image-path", "iso-path", "lines", "long-field", "mode", "owner",
+        "path", "place", "place-or-false", "places", "seconds", "sha256", "short-field", "size",
         "tree-path",
     ]  # fmt: skip
     assert list(SCHEMA["properties"]) == [
         "extends", "discard", "name", "version", "flavour", "timestamp", "drop-boot", "core",
-        "mirrors", "extensions", "cut", "need", "checksum", "debian", "gems", "overlay",
-        "accounts", "groups", "system", "remove", "file", "edit", "link", "attributes", "boot",
-        "iso", "razor", "output", "findings", "downloads",
+        "mirrors", "extensions", "cut", "need", "checksum", "debian", "gems", "overlay", "accounts",
+        "groups", "system", "remove", "file", "edit", "link", "attributes", "boot", "iso", "rootfs",
+        "disk", "oci", "razor", "output", "findings", "downloads",
     ]  # fmt: skip

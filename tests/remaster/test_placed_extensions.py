@@ -134,7 +134,7 @@ def test_what_no_output_includes_is_reported(folder: Path) -> None:
             "the files for booting over the network do not include 4 files outside boot/, for "
             "example 'cde/onboot.lst'"
         ),
-        "no output includes the extensions in cde, because none is an ISO",
+        "no output includes the extensions in cde, because none is an ISO or a disk",
         f"{tce}; --emit tce writes them",
     )
     assert make(folder, PLACED, ["iso", "tce"]).notes == ()

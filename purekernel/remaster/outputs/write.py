@@ -20,6 +20,7 @@ from purekernel.recipe.model import Recipe
 from purekernel.recipe.outputs import Outputs
 from purekernel.remaster.disc import no_tce
 from purekernel.remaster.image import Image
+from purekernel.remaster.outputs.disk import build_disk
 from purekernel.remaster.outputs.oci import build_oci, oci_name, write_oci_archive
 from purekernel.remaster.outputs.pxe import build_pxe_files
 from purekernel.remaster.outputs.rootfs import archive_compression, rootfs_name, write_rootfs
@@ -58,7 +59,8 @@ def write_image(
         CombinedError: it would lose several.
         BootMenuError: the ISO's menu cannot be converted for a server's folder.
         OutputError: a file cannot be written; existing files stay unchanged.
-        UnrepresentableError: ISO 9660 or tar cannot represent an entry of the image.
+        UnrepresentableError: ISO 9660, FAT or tar cannot represent an entry of the image, or the
+            size of the disk is too small.
     """
     outputs = Outputs(folder=folder, kinds=kinds)
     return write_outputs(image, outputs, progress=progress, jobs=jobs)
@@ -89,17 +91,34 @@ def _fit(image: Image, outputs: Outputs) -> Image:
     """Return ``image`` with the formats that the name of one file, or a stream, asks for."""
     if outputs.file is None and outputs.stream is None:
         return image
-    rootfs = image.rootfs
+    rootfs, disk = image.rootfs, image.disk
     if outputs.file is not None:
         compression = archive_compression(outputs.file.name)
         rootfs = evolve(rootfs, compression=compression or rootfs.compression)
-    return evolve(image, rootfs=rootfs, oci=evolve(image.oci, archive=True))
+        disk = disk.for_name(outputs.file.name)
+    return evolve(image, rootfs=rootfs, disk=disk, oci=evolve(image.oci, archive=True))
 
 
 def _contents(
     image: Image, wanted: Sequence[Emit], executor: Executor
 ) -> dict[str, Buffer | WriteOutput]:
     """Return the content of each output, by its path in the folder."""
+    contents = _boot_contents(image, wanted)
+    if Emit.ROOTFS in wanted:
+        archive = rootfs_name(image.name, image.rootfs.compression)
+        contents[archive] = partial(write_rootfs, image, executor=executor)
+    if Emit.OCI in wanted and image.oci.archive:
+        layout = oci_name(image.name, archive=True)
+        contents[layout] = partial(write_oci_archive, image, executor=executor)
+    elif Emit.OCI in wanted:
+        layout = oci_name(image.name, archive=False)
+        for path, content in build_oci(image, executor).items():
+            contents[f"{layout}/{path}"] = content
+    return contents
+
+
+def _boot_contents(image: Image, wanted: Iterable[Emit]) -> dict[str, Buffer | WriteOutput]:
+    """Return the contents of all files but those that threads compress, by name."""
     contents: dict[str, Buffer | WriteOutput] = {}
     if Emit.ISO in wanted:
         contents[f"{image.name}.iso"] = image.write_iso
@@ -112,16 +131,8 @@ def _contents(
             contents[f"{image.name}.pxe/{path}"] = content
     if Emit.TCE in wanted:
         contents[f"{image.name}.tce.tar"] = build_tce(image)
-    if Emit.ROOTFS in wanted:
-        archive = rootfs_name(image.name, image.rootfs.compression)
-        contents[archive] = partial(write_rootfs, image, executor=executor)
-    if Emit.OCI in wanted and image.oci.archive:
-        layout = oci_name(image.name, archive=True)
-        contents[layout] = partial(write_oci_archive, image, executor=executor)
-    elif Emit.OCI in wanted:
-        layout = oci_name(image.name, archive=False)
-        for path, content in build_oci(image, executor).items():
-            contents[f"{layout}/{path}"] = content
+    if Emit.DISK in wanted:
+        contents[image.name + image.disk.file_ending] = build_disk(image).write
     return contents
 
 
@@ -185,7 +196,7 @@ def output_names(
     Args:
         name: name of the image.
         kinds: the kinds of files.
-        recipe: says how the root file system is written.
+        recipe: says how the root file system and the disk are written.
         core: the names of the initrds and the kernel, if the recipe gives them.
     """
     names = {
@@ -195,6 +206,7 @@ def output_names(
         Emit.PXE: [f"{name}.pxe"],
         Emit.TCE: [f"{name}.tce.tar"],
         Emit.ROOTFS: [rootfs_name(name, recipe.rootfs.compression)],
+        Emit.DISK: [name + recipe.disk.file_ending],
         Emit.OCI: [oci_name(name, archive=recipe.oci.archive)],
     }
     return [path for kind in kinds for path in names[kind]]
