@@ -32,7 +32,7 @@ packages=(
   libarchive-tools libc-bin lz4 mtools openssh-client openssl ovmf ovmf-ia32 p7zip-full pigz pxelinux
   python3-venv
   qemu-system-x86 qemu-user-static qemu-utils ruby seabios skopeo squashfs-tools strace syslinux-common
-  tar time umoci
+  syslinux-utils tar time umoci
   util-linux wget xorriso xz-utils zstd
 )
 

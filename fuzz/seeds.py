@@ -78,7 +78,7 @@ from purekernel.tree import (
 from tests import bzimages, debs, elves, kernel_modules, pes
 from tests.executors import AtOnce
 from tests.formats import fats, qcow2s
-from tests.formats.iso import handmade
+from tests.formats.iso import disk_makers, handmade
 
 Seeds = dict[str, bytes]
 """Inputs by what they are."""
@@ -325,9 +325,12 @@ def iso() -> Seeds:
         }
     )
     kinds.link(b"hard", b"boot/isolinux.bin")
-    hybrid = bytearray(_iso(_iso_tree()))
-    hybrid[446:462] = struct.pack("<B3xB3xII", 0x80, 0x17, 0, len(hybrid) // 512)
+    hybrid = bytearray(_iso(_iso_tree()) + bytes((disk_makers.TABLE_SECTORS + 1) * 512))
+    end = len(hybrid) // 512
+    hybrid[446:462] = struct.pack("<B3xB3xII", 0x80, 0x17, 0, end)
     hybrid[510:512] = b"\x55\xaa"
+    disk_makers.add_gpt(hybrid, [disk_makers.Part(0, end - 3)])
+    disk_makers.add_apple_map(hybrid, [(b"Gap0", b"ISO9660_data", 16, end // 4 - 16)])
     return {
         "hybrid": bytes(hybrid),
         "kinds": _iso(kinds),

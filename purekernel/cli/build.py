@@ -58,8 +58,9 @@ from purekernel.recipe.flavour import DISK_FORMATS, EMITS, LAYOUTS
 @click.option(
     "--drop-boot",
     is_flag=True,
-    help="Build even if the output lacks boot methods of the base (UEFI, USB, early microcode) "
-    "or the base has boot menus that a change does not reach; report what is dropped.",
+    help="Build even if the output cannot have a boot method of the base (unknown code in an MBR, "
+    "HFS+, early microcode) or the base has boot menus that a change does not reach; report what "
+    "is dropped.",
 )
 @click.option(
     "--strict",

@@ -272,16 +272,14 @@ def _boots_outside(boot: IsoBoot) -> bool:
 
     Loaders for UEFI find the disc that they started from by any file of it.
     """
-    paths = [entry.path for entry in boot.entries if entry.path is not None]
-    return any(not path.startswith(BOOT_FOLDER + b"/") for path in paths) or any(
+    return any(not path.startswith(BOOT_FOLDER + b"/") for path in boot.paths) or any(
         entry.platform == EFI for entry in boot.entries
     )
 
 
 def _boot_files(iso: Tree, boot: IsoBoot) -> Tree:
     """Return a tree with ``boot/``, the boot images, and the folders of boot loaders."""
-    images = [entry.path for entry in boot.entries if entry.path is not None]
-    above = {folder for path in images for folder in (path, *ancestors(path))}
+    above = {folder for path in boot.paths for folder in (path, *ancestors(path))}
     tree = iso.copy()
     # Files before their folders.
     for path in reversed([path for path, _node in iso.walk() if path]):

@@ -213,9 +213,9 @@ class Recipe(Placed):
         default=False,
         metadata=key(
             "Drop unsupported ways to boot",
-            "Whether to drop the base's ways to boot that the output does not support (UEFI, USB "
-            "sticks, early microcode), and its boot menus that a change does not apply to, with a "
-            "warning. Otherwise they are an error.",
+            "Whether to drop the base's ways to boot that the output cannot have (unknown code in "
+            "an MBR, HFS+, early microcode), and its boot menus that a change does not apply to, "
+            "with a warning. Otherwise they are an error.",
             FLAG,
             True,
         ),

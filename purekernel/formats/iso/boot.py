@@ -209,6 +209,11 @@ class DiskParts:
 class DiskBoot(Protocol):
     """How an ISO boots as a disk: what makes the system area once the layout is known."""
 
+    @property
+    def paths(self) -> frozenset[bytes]:
+        """The files that it needs on the ISO."""
+        ...
+
     def lay_out(self, layout: IsoLayout) -> DiskParts:
         """Return what is around the volume.
 
@@ -270,6 +275,12 @@ class IsoBoot:
             ):
                 return entry.path
         return b""
+
+    @property
+    def paths(self) -> frozenset[bytes]:
+        """The files of the tree that firmware loads, and those that partitions hold."""
+        paths = {entry.path for entry in self.entries if entry.path is not None}
+        return frozenset(paths) | (frozenset() if self.disk is None else self.disk.paths)
 
     @property
     def is_bootable(self) -> bool:

@@ -19,7 +19,7 @@ from purekernel.formats.iso.boot import (
 )
 from purekernel.formats.iso.boot_catalog import CatalogEntry, find_catalog, parse_catalog
 from purekernel.formats.iso.layout import SECTOR_BYTES
-from purekernel.formats.iso.system_area import describe_system_area
+from purekernel.formats.iso.system_area import KnownImage, read_disk
 from purekernel.input import Input
 from purekernel.records import frozen
 from purekernel.tree import ROOT, Buffer
@@ -73,28 +73,34 @@ def read_boot(file: Input, boot_record: bytes, files: Mapping[int, IsoFile]) -> 
         FormatError: the boot catalog is damaged, or an image is truncated.
         LimitError: the catalog has too many entries.
     """
-    system_area = describe_system_area(file.view)
-    lost = (f"its system area, {system_area}, for booting from USB sticks and disks",)
     sector = find_catalog(boot_record) if boot_record else None
     found = () if sector is None else parse_catalog(file, sector)
+    areas: dict[int, int] = {}
+    entries = [_with_image(file, each, files, areas) for each in found]
+    booted = {entry.path for entry in entries}
+    disk = read_disk(
+        file,
+        {
+            offset: KnownImage(
+                image=each.path, size_bytes=len(each.content), is_booted=each.path in booted
+            )
+            for offset, each in files.items()
+        },
+        areas,
+    )
     if sector is None or not found:
-        return ReadBoot(boot=None, lost=lost if system_area else (), catalog_offset=None)
-    areas: dict[int, Buffer] = {}
-    entries = tuple(_with_image(file, each, files, areas) for each in found)
+        return ReadBoot(boot=None, lost=disk.lost, catalog_offset=None)
     boot = IsoBoot(
         catalog=_catalog_path(sector, entries, files),
-        entries=entries,
-        appended=tuple(areas.values()),
+        entries=tuple(entries),
+        appended=tuple(file.view[at : at + size] for at, size in disk.areas.items()),
+        disk=disk.disk,
     )
-    return ReadBoot(
-        boot=boot,
-        lost=lost if system_area else (),
-        catalog_offset=sector * SECTOR_BYTES,
-    )
+    return ReadBoot(boot=boot, lost=disk.lost, catalog_offset=sector * SECTOR_BYTES)
 
 
 def _with_image(
-    file: Input, found: CatalogEntry, files: Mapping[int, IsoFile], areas: dict[int, Buffer]
+    file: Input, found: CatalogEntry, files: Mapping[int, IsoFile], areas: dict[int, int]
 ) -> BootEntry:
     """Return an entry with its image, which becomes one of ``areas`` if it is not a file."""
     entry, offset = found.entry, found.sector * SECTOR_BYTES
@@ -102,9 +108,9 @@ def _with_image(
     if known is not None:
         entry, content = evolve(entry, path=known.path), known.content
     elif entry.is_bootable or offset in areas:
-        if offset not in areas:
-            areas[offset] = _area(file, found)
-        entry, content = evolve(entry, appended=[*areas].index(offset)), areas[offset]
+        areas[offset] = max(areas.get(offset, 0), _area_end(file, found) - offset)
+        entry = evolve(entry, appended=[*areas].index(offset))
+        content = file.view[offset : offset + areas[offset]]
     else:  # firmware does not load it
         return entry
     return evolve(
@@ -129,8 +135,8 @@ def _load_unit(entry: BootEntry, size_bytes: int) -> int:
     return 0
 
 
-def _area(file: Input, found: CatalogEntry) -> Buffer:
-    """Return a boot image that is not a file of the tree."""
+def _area_end(file: Input, found: CatalogEntry) -> int:
+    """Return where a boot image ends that is not a file of the tree, in bytes."""
     start = found.sector * SECTOR_BYTES
     left = file.view[start:]
     if not len(left):
@@ -138,7 +144,7 @@ def _area(file: Input, found: CatalogEntry) -> Buffer:
     size_bytes = _area_bytes(found.entry, left)
     if size_bytes > len(left):
         raise file.fail(start, f"a boot image of {size_bytes} bytes", "the end of the file")
-    return left[:size_bytes]
+    return start + size_bytes
 
 
 def _area_bytes(entry: BootEntry, left: memoryview) -> int:

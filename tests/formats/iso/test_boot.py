@@ -154,6 +154,8 @@ def test_small_image_cannot_hold_the_address_for_grub() -> None:
 class Disk:
     """Stands for what makes a disk of an ISO: writes what it is told."""
 
+    paths = frozenset[bytes]()
+
     def lay_out(self, layout: IsoLayout) -> DiskParts:
         end = layout.end_bytes
         where = layout.files[EFI_PATH]
