@@ -136,10 +136,18 @@ PURE64 = BootBase(words="TinyCorePure64 17.0 (isolinux, GRUB for UEFI, hybrid)",
 PAIR = BootBase(words="CorePure64 6.4.1 (kernel and initrd)", make=_pair_6_4_1)
 GRUB = BootBase(words="grub-mkrescue (GRUB for BIOS and UEFI, hybrid)", make=_grub)
 
+# GRUB for UEFI of 64 and of 32 bits, as Debian builds it.
+_EFI = (
+    '[boot.efi]\nloader = "/usr/lib/grub/x86_64-efi/monolithic/grubx64.efi"\n'
+    'loader-ia32 = "/usr/lib/grub/i386-efi/monolithic/grubia32.efi"\n'
+)
+
 # Each output: what --emit and the recipe say, and the name of what is started.
 OUTPUTS: Mapping[str, tuple[str, str, str]] = {
     "iso": ("iso", "", "t.iso"),
     "iso, hybrid": ("iso", "[iso]\nhybrid = true\n", "t.iso"),
+    "iso, boot.efi": ("iso", _EFI, "t.iso"),
+    "iso, hybrid, boot.efi": ("iso", f"[iso]\nhybrid = true\n{_EFI}", "t.iso"),
     "disk, raw": ("disk", '[disk]\nformat = "raw"\n', "t.img"),
     "disk, qcow2": ("disk", '[disk]\nformat = "qcow2"\n', "t.qcow2"),
     "pxe": ("pxe", "", "t.pxe"),
@@ -180,17 +188,22 @@ ON_DISK = (Way.BIOS_DISK, Way.UEFI_DISK)
 WAYS_OF: Mapping[str, Sequence[Way]] = {
     "iso": ON_DISC,
     "iso, hybrid": ON_DISC,
+    "iso, boot.efi": ON_DISC,
+    "iso, hybrid, boot.efi": ON_DISC,
     "disk, raw": ON_DISK,
     "disk, qcow2": ON_DISK,
     "pxe": (Way.NETWORK,),
     "core": (Way.DIRECT,),
 }
 
-NO_LOADER = "the base has no loader for UEFI"
-NO_CODE = "the base has no code for a disk; the output iso, hybrid has"
-NO_ISO = "a kernel and initrds have no boot loader for an ISO"
-NOT_32 = "the base has no loader for UEFI of 32 bits"
-NOT_SIGNED = "the loader of the base is not signed"
+NO_EFI = "the base has no loader for UEFI; `[boot.efi]` adds one"
+NO_CODE = "the base has no boot code for a disk; `hybrid = true` adds it"
+NO_LOADER = "a kernel and initrds have no boot loader; `[boot.efi]` adds one for UEFI"
+NO_BIOS = "the image has a loader for UEFI only"
+NO_TABLES = "the image has no partitions; `hybrid = true` adds them"
+NOT_SIGNED = "the loader, or the kernel, is not signed by a key that firmware has"
+GRUB_MENU = "the build stops: it would change isolinux's menu, and not GRUB's"
+GRUB_ONLY = "the build stops: it changes isolinux's menu only, and the base has none"
 
 # For each base and output: the ways that boot, and the reason for each other way.
 Row = tuple[BootBase, str, Sequence[Way], Mapping[Way, str]]
@@ -200,24 +213,47 @@ def _no(reason: str, *ways: Way) -> dict[Way, str]:
     return dict.fromkeys(ways, reason)
 
 
-_NO_UEFI = _no(NO_LOADER, Way.UEFI_CD, Way.UEFI_DISK, Way.UEFI32_CD, Way.SECURE_CD)
+_NO_EFI = _no(NO_EFI, Way.UEFI_CD, Way.UEFI_DISK, Way.UEFI32_CD, Way.SECURE_CD)
 ROWS: Sequence[Row] = (
-    (CORE, "iso", [Way.BIOS_CD], {**_no(NO_CODE, Way.BIOS_DISK), **_NO_UEFI}),
+    (CORE, "iso", [Way.BIOS_CD], {**_no(NO_CODE, Way.BIOS_DISK), **_NO_EFI}),
+    (CORE, "iso, hybrid", [Way.BIOS_CD, Way.BIOS_DISK], _NO_EFI),
+    (
+        CORE,
+        "iso, hybrid, boot.efi",
+        [Way.BIOS_CD, Way.BIOS_DISK, Way.UEFI_CD, Way.UEFI_DISK, Way.UEFI32_CD],
+        _no(NOT_SIGNED, Way.SECURE_CD),
+    ),
     (CORE, "pxe", [Way.NETWORK], {}),
     (CORE, "core", [Way.DIRECT], {}),
-    (PAIR, "iso", [], _no(NO_ISO, *ON_DISC)),
+    (PAIR, "iso", [], _no(NO_LOADER, *ON_DISC)),
+    (
+        PAIR,
+        "iso, boot.efi",
+        [Way.UEFI_CD, Way.UEFI32_CD],
+        {
+            **_no(NO_BIOS, Way.BIOS_CD, Way.BIOS_DISK),
+            **_no(NO_TABLES, Way.UEFI_DISK),
+            **_no(NOT_SIGNED, Way.SECURE_CD),
+        },
+    ),
     (PAIR, "pxe", [Way.NETWORK], {}),
     (PAIR, "core", [Way.DIRECT], {}),
+    (PURE64, "iso", [], _no(GRUB_MENU, *ON_DISC)),
     (PURE64, "pxe", [Way.NETWORK], {}),
     (PURE64, "core", [Way.DIRECT], {}),
+    (GRUB, "iso", [], _no(GRUB_ONLY, *ON_DISC)),
 )
 
 # Those that each change boots; the others are for the night.
 _AT_LANDING = {
     (CORE, "iso", Way.BIOS_CD),
-    (CORE, "core", Way.DIRECT),
+    (CORE, "iso, hybrid", Way.BIOS_DISK),
+    (CORE, "iso, hybrid, boot.efi", Way.UEFI_CD),
+    (CORE, "iso, hybrid, boot.efi", Way.UEFI_DISK),
+    (CORE, "iso, hybrid, boot.efi", Way.UEFI32_CD),
+    (PAIR, "iso, boot.efi", Way.UEFI_CD),
     (PAIR, "core", Way.DIRECT),
-    (PURE64, "core", Way.DIRECT),
+    (PURE64, "pxe", Way.NETWORK),
 }
 
 
