@@ -100,6 +100,12 @@ def plan_extensions(
         graph, kernel = _resolve(context, repository, listed, kernel, base)
         sources = (*_cut_names(cuts), *packages.in_place(efi))
         cut_from = _cut_from(context, repository, sources, kernel, errors, live=live)
+    cut_names = {resolve_kernel(item.name, kernel) for item in _cut_names(cuts)}
+    cut_from = {
+        # A boot loader is taken from a package as it is, without the script of a conversion.
+        name: extension if name in cut_names else evolve(extension, companions={})
+        for name, extension in cut_from.items()
+    }
     places = {resolve_kernel(item.name, kernel): item.place for item in listed}
     _note_missing(context, graph, places, errors, live)
     disputable = bool(graph.missing)

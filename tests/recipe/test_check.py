@@ -37,8 +37,8 @@ TOP = (
     "use one of 'extends', 'discard', 'name', 'version', 'flavour', 'timestamp', 'drop-boot', "
     "[core], [mirrors], [extensions], [[cut]], "
     "[[need]], [[checksum]], [debian], [gems], [[overlay]], [accounts.tc], [groups.backup], "
-    "[system], [[remove]], [[file]], [[edit]], [[link]], [[attributes]], [boot], [iso], [razor], "
-    "[output], [findings], [downloads]"
+    "[system], [[remove]], [[file]], [[edit]], [[link]], [[attributes]], [boot], [iso], "
+    "[rootfs], [oci], [razor], [output], [findings], [downloads]"
 )
 SHA = f'write, for example, sha256 = "{"0" * 64}"'
 FLAVOUR = 'write, for example, flavour = "dev"'
@@ -77,7 +77,7 @@ CORPUS = {
     ),
     "[boot]\nzzz = 1": (
         "line 2: unknown key 'zzz' in [boot]",
-        "use one of 'append', 'serial', 'timeout', 'default', 'autologin'",
+        "use one of 'append', 'serial', 'timeout', 'default', 'autologin', [boot.efi]",
     ),
     "[iso]\nappend = 'x'": (
         "line 2: unknown key 'append' in [iso]; it belongs in [[edit]] or in [boot]",
@@ -97,8 +97,8 @@ CORPUS = {
     ),
     "[output]\nsha256 = 'x'": (
         (
-            "line 2: unknown key 'sha256' in [output]; it belongs in [[checksum]], in [[overlay]] "
-            "or in [[iso.file]]"
+            "line 2: unknown key 'sha256' in [output]; it belongs in [[checksum]], in [[overlay]], "
+            "in [[boot.efi.file]] or in [[iso.file]]"
         ),
         "move it there",
     ),
@@ -249,7 +249,7 @@ CORPUS = {
         'write, for example, arch = "x86"',
     ),
     "[output]\nemit = ['iso', 'usb']": (
-        "line 2: item 2 of 'emit' must be iso, core, initrd, pxe or tce, got \"usb\"",
+        "line 2: item 2 of 'emit' must be iso, core, initrd, pxe, tce, rootfs or oci, got \"usb\"",
         'write, for example, emit = ["iso", "pxe"]',
     ),
     # Values
