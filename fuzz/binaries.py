@@ -8,7 +8,7 @@ from fuzz import mutators
 from fuzz.target import Plant, attempt, given, require_equal, target
 from purekernel.formats.bzimage import kernel_release, parse_boot_header, unpack_kernel
 from purekernel.formats.disk_boot import DiskFile, build_disk_boot
-from purekernel.formats.efi_loader import find_grub_menu, parse_loader
+from purekernel.formats.efi_loader import find_grub_menu, find_scripts, parse_loader
 from purekernel.formats.elf import (
     parse_elf_header,
     parse_object,
@@ -70,6 +70,7 @@ def efi_loader(data: bytes) -> None:
     loader = attempt(parse_loader, given(data))
     if loader is not None:
         attempt(find_grub_menu, loader)
+        attempt(find_scripts, loader)
     image = attempt(parse_pe, given(data))
     if image is None:
         return

@@ -783,6 +783,37 @@ def boot_menu() -> Seeds:
     return {"core": _MENU, "menu": b"ui vesamenu.c32\r\nlabel a\r\n menu default\r\n linux /k\r\n"}
 
 
+def grub_config() -> Seeds:
+    """Return a menu with conditions, variables, quotes and a submenu."""
+    return {
+        "menu": b"""# menu
+set default="0"
+if [ "${x}" ]; then set timeout=5; else set timeout=9; fi
+function f { linux $1; }
+k=/boot/vmlinuz
+menuentry "a \\"b\\" $c" --id a --class x {
+\tlinux $k quiet 'a b' -- \\
+  more
+\tinitrd (loop)/core.gz /b
+}
+submenu 'M' {
+  menuentry 'd' { for i in 1 2; do linuxefi /k-$i; done }
+}
+source $prefix/x.cfg
+configfile (cd0)/y.cfg
+""",
+        "refused": b"menuentry a { linux /k }\nx | y\n",
+    }
+
+
+def loader_entry() -> Seeds:
+    """Return an entry of systemd-boot, and its configuration."""
+    return {
+        "entry": b'title A\nlinux /k\r\ninitrd /a\ninitrd /b\noptions x="1 2" -- y\n',
+        "config": b"#timeout 3\ntimeout menu-force\ndefault a*\n",
+    }
+
+
 def mtree() -> Seeds:
     """Return a manifest with each keyword and kind of entry."""
     return {
@@ -972,7 +1003,8 @@ SEEDS: dict[str, Callable[[], Seeds]] = {
         elf, elf_object, efi_loader, ld_cache, kernel_module, module_index, kernel, kernel_symbols,
         deb, control, packages_index, release, keyring, relations,
         gem, gemspec, marshal, gem_index, quick_spec, gem_info, gem_list,
-        boot_menu, mtree, toml, recipe, lock_file, lists, settings, tinycore,
+        boot_menu, grub_config, loader_entry,
+        mtree, toml, recipe, lock_file, lists, settings, tinycore,
         extension_lists, accounts, inittab, timezone, ld_so_conf, depmod_conf, fetched,
     )
 }  # fmt: skip

@@ -14,6 +14,9 @@ from purekernel.fetch.records import parse_record
 from purekernel.fetch.urls import parse_web_url, redact, tell_apart
 from purekernel.formats.assignments import parse_assignment
 from purekernel.formats.extension_info import parse_info, plain_name
+from purekernel.formats.grub import parse_grub_config
+from purekernel.formats.grub_script import parse_grub_script
+from purekernel.formats.loader_entries import parse_loader_file
 from purekernel.formats.menu import (
     Menu,
     MenuEntry,
@@ -22,6 +25,7 @@ from purekernel.formats.menu import (
     build_syslinux_config,
     read_menu,
 )
+from purekernel.formats.menu_edit import EntryEdit, splice
 from purekernel.formats.mtree import FindInTree, apply_manifest, is_mtree, parse_mtree
 from purekernel.formats.syslinux import (
     build_boot_menu,
@@ -86,6 +90,49 @@ def boot_menu(data: bytes) -> None:
     changed_menu = parse_boot_menu(build_boot_menu(set_option(menu, b"timeout", b"50")))
     require_equal("timeout", changed_menu.option(b"timeout"), b"50")
     _rewrite(data)
+
+
+@target(
+    Plant(path="formats/grub_script.py", before="raise _StopError(offset)"),
+    Plant(path="formats/grub.py", before='return "the name of an initrd'),
+)
+def grub_config(data: bytes) -> None:
+    """Read a menu of GRUB and change it; without changes, all bytes are kept."""
+    file = parse_grub_config(data)
+    require_equal("script", parse_grub_script(data).commands, file.script.commands)
+    kept = [each for at in range(len(file.found)) for each in file.edit_entry(at, EntryEdit())]
+    require_equal("menu", splice(data, kept), data)
+    words = (b"word", b"a'b")
+    edit = EntryEdit(add=words, initrds=lambda paths: [*paths, b"/more"])
+    splices = [each for at in range(len(file.found)) for each in file.edit_entry(at, edit)]
+    splices += file.edit_timeout(50, insert=True)
+    changed = parse_grub_config(splice(data, splices))
+    require_equal("timeout", changed.timeout, 50)
+    for before, after in zip(file.found, changed.found, strict=True):
+        require_equal("kernel", after.kernel, before.kernel)
+        if before.kernel is not None and not set(words) <= set(after.words):
+            raise AssertionError(f"{after.words} lacks a word")
+    if file.entries:
+        name = file.name_entry(0)
+        attempt(file.edit_default, name or b"0", insert=True)
+
+
+@target(
+    Plant(path="formats/loader_entries.py", before="new = self.ending + new.removesuffix"),
+)
+def loader_entry(data: bytes) -> None:
+    """Read a file of systemd-boot and change it; without changes, all bytes are kept."""
+    file = parse_loader_file(data)
+    require_equal("entry", splice(data, file.edit_entry(EntryEdit())), data)
+    edit = EntryEdit(add=(b"word",), initrds=lambda paths: [*paths, b"/more"])
+    changed = parse_loader_file(splice(data, file.edit_entry(edit)))
+    before, after = file.found(b"a.conf"), changed.found(b"a.conf")
+    require_equal("kernel", after.kernel, before.kernel)
+    # After a quote that nothing closes, it is a part of the last word.
+    require_equal("word", before.kernel is None or b"word" in b" ".join(after.words), True)
+    config = parse_loader_file(splice(data, [*file.edit_timeout(50), *file.edit_default(b"b")]))
+    require_equal("timeout", config.timeout, 50)
+    attempt(config.default_of, [b"b"])
 
 
 def _rewrite(menu: bytes) -> None:

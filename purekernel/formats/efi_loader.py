@@ -182,6 +182,15 @@ def find_grub_menu(loader: EfiLoader) -> bytes | None:
     return "/".join([*folder.strip("/").split("/"), GRUB_MENU.decode()]).lstrip("/").encode()
 
 
+def find_scripts(loader: EfiLoader) -> tuple[bytes, ...]:
+    """Return the scripts inside an image of GRUB: the one that it runs first, and its memdisk's."""
+    objects = dict(reversed(_objects(loader.image) or []))
+    memdisk = _open_memdisk(objects.get(_MEMDISK), loader.image.file)
+    first = _text(objects.get(_CONFIG)).encode()
+    scripts = (bytes(data) for path, data in sorted(memdisk.items()) if path.endswith(b".cfg"))
+    return tuple(filter(None, (first, *scripts)))
+
+
 def _with_included(script: str, prefix: str, memdisk: Mapping[bytes, memoryview]) -> str:
     """Return a script with those of the memdisk that it reads in place of the statements."""
     lines: list[str] = []

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 from purekernel.errors import BootMenuError
 from purekernel.formats.booted import read_menu_entries
-from purekernel.formats.grub import quote_word
+from purekernel.formats.grub_script import quote_parameter, quote_word
+from purekernel.formats.menu_edit import split_words
 from purekernel.records import frozen
 from purekernel.tree import Tree, display
 
@@ -22,8 +23,6 @@ _TENTHS = 10
 _NOT_IN_NAME = re.compile(rb"[^a-z0-9._-]+")
 MAX_NAME_BYTES = 64
 
-# A word of a command line: blanks inside double quotes belong to it, as for the kernel.
-_WORD = re.compile(rb'(?:"[^"]*(?:"|\Z)|[^\s"])+')
 _LINE_BREAKS = re.compile(rb"[\r\n\0]")
 
 
@@ -104,11 +103,6 @@ def read_menu(iso: Tree, boot_image: bytes) -> Menu | None:
     return Menu(entries=entries, default=found.default, timeout=found.timeout)
 
 
-def split_words(line: bytes) -> tuple[bytes, ...]:
-    """Return the words of a kernel command line. Blanks inside double quotes part no words."""
-    return tuple(_WORD.findall(line))
-
-
 # Writers.
 
 
@@ -135,7 +129,7 @@ def build_grub_config(menu: Menu, *, search: bytes | None = None) -> bytes:
         lines += [b"", b"search --no-floppy --set=root --file " + path]
     for entry in menu.entries:
         title, label = quote_word(entry.title), quote_word(entry.label)
-        words = [quote_word(_without_quotes(word)) for word in entry.words]
+        words = [quote_parameter(word) for word in entry.words]
         lines += [
             b"",
             b"menuentry " + title + b" --id " + label + b" {",
@@ -233,15 +227,6 @@ def _check_menu(menu: Menu) -> None:
                     f"a boot menu cannot hold {display(text)}, which has a line break",
                     hint="rename the file, or correct the menu of the base",
                 )
-
-
-def _without_quotes(word: bytes) -> bytes:
-    """Return a word for GRUB, which adds the quotes that the kernel needs around blanks.
-
-    A quote that GRUB finds in a word, it hands to the kernel with a backslash, which the kernel
-    does not know.
-    """
-    return word.replace(b'"', b"")
 
 
 def _entry_names(labels: Iterable[bytes]) -> list[bytes]:

@@ -17,6 +17,9 @@ from purekernel.records import frozen
 # Syslinux, grub.exe of GRUB4DOS, memtest86, iPXE.
 _OTHER_PROGRAMS = re.compile(rb"(?:memdisk|memtest)[^/]*|[^/]*\.(?:exe|lkrn|krn)", re.IGNORECASE)
 
+# A word of a command line: blanks inside double quotes belong to it, as for the kernel.
+WORD = re.compile(rb'(?:"[^"]*(?:"|\Z)|[^\s"])+')
+
 # The kernel takes the words after it as arguments of the first program.
 _END_OF_PARAMETERS = b"--"
 
@@ -137,7 +140,9 @@ def edit_words(
     ends = [before, *(word.end for word in words)]
     for index, word in enumerate(words):
         if word.text is not None and edit.drop(word.text):
-            splices.append(Splice(start=ends[index], end=word.end, new=b""))
+            if index == 0 and before == word.start and len(words) > 1:
+                ends[1] = words[1].start  # the blanks after it
+            splices.append(Splice(start=ends[index], end=max(word.end, ends[index + 1]), new=b""))
     texts = [word.text for word in words]
     last = texts.index(_END_OF_PARAMETERS) if _END_OF_PARAMETERS in texts else len(words)
     added = b"".join(b" " + quote(word) for word in edit.add)
@@ -146,14 +151,11 @@ def edit_words(
     return splices
 
 
+def split_words(line: bytes) -> tuple[bytes, ...]:
+    """Return the words of a kernel command line. Blanks inside double quotes part no words."""
+    return tuple(WORD.findall(line))
+
+
 def is_other_program(path: bytes) -> bool:
     """Return whether the file at ``path`` is no Linux kernel, though it starts like one."""
     return _OTHER_PROGRAMS.fullmatch(path.rpartition(b"/")[2]) is not None
-
-
-def replace_list(paths: Sequence[bytes], old: Sequence[bytes], new: Sequence[bytes]) -> list[bytes]:
-    """Return ``paths`` with ``new`` where all of ``old`` follow one another, if they do."""
-    for start in range(len(paths) - len(old) + 1):
-        if list(paths[start : start + len(old)]) == list(old):
-            return [*paths[:start], *new, *paths[start + len(old) :]]
-    return list(paths)

@@ -30,6 +30,9 @@ _LOADERS = (
 )  # fmt: skip
 
 _WORD = re.compile(rb"[^ \t\r]*")
+
+# Files that include others deeper than this are not read; Syslinux has no more memory either.
+_MOST_DEPTH = 16
 _TIMEOUT = re.compile(rb"[0-9]{1,9}")
 
 # These options apply to the whole menu, in any position.
@@ -46,12 +49,14 @@ class Line:
         argument: the rest of the line, without surrounding blanks.
         label: the label of the line; ``None`` before the first label, and for options of the
             whole menu.
+        source: the path of the included file that has the line; ``None`` for the file itself.
     """
 
     raw: bytes
     keyword: bytes
     argument: bytes
     label: bytes | None
+    source: bytes | None = None
 
     @property
     def indent(self) -> bytes:
@@ -179,33 +184,97 @@ def _is_linux(path: bytes) -> bool:
     return not path.lower().endswith(_OTHER_KINDS) and not _is_other_program(path)
 
 
-def parse_boot_menu(data: bytes) -> BootMenu:
-    """Return the menu in ``data``; no file is invalid. INCLUDE is not followed."""
-    return BootMenu(lines=tuple(_lines(data)))
+Read = Callable[[bytes], tuple[bytes, bytes] | None]
+"""Returns path and content of the file that INCLUDE names, or ``None`` if it is missing."""
 
 
-def _lines(data: bytes) -> Iterator[Line]:
-    label: bytes | None = None
-    in_help_text = False
-    for raw in data.split(b"\n"):
+def parse_boot_menu(data: bytes, *, path: bytes = b"", read: Read = lambda _name: None) -> BootMenu:
+    """Return the menu in ``data``; no file is invalid.
+
+    Args:
+        data: the content of the file.
+        path: its path, so that it does not include itself.
+        read: finds the files that it includes. Each is read once.
+    """
+    return BootMenu(lines=tuple(_Reader(path, read).lines(data, None)))
+
+
+class _Reader:
+    """Reads a file, and those that it includes, as one."""
+
+    def __init__(self, path: bytes, read: Read) -> None:
+        self._read = read
+        self._label: bytes | None = None
+        self._in_help_text = False
+        self._included = {path}
+
+    def lines(self, data: bytes, source: bytes | None, depth: int = 0) -> Iterator[Line]:
+        for raw in data.split(b"\n"):
+            line = self._line(raw, source)
+            yield line
+            name = _included_name(line)
+            found = None if name is None or depth >= _MOST_DEPTH else self._read(name)
+            if found is not None and found[0] not in self._included:
+                self._included.add(found[0])
+                yield from self.lines(found[1], found[0], depth + 1)
+
+    def _line(self, raw: bytes, source: bytes | None) -> Line:
         text = raw.strip(BLANKS)
         word = _WORD.match(text)
         keyword = word[0].lower() if word else b""
         argument = text[len(keyword) :].lstrip(BLANKS)
-        if in_help_text or keyword.startswith(b"#"):
-            in_help_text = in_help_text and keyword != b"endtext"
+        if self._in_help_text or keyword.startswith(b"#"):
+            self._in_help_text = self._in_help_text and keyword != b"endtext"
             keyword, argument = b"", b""
         elif keyword == b"text" and argument.lower() == b"help":
-            in_help_text = True
+            self._in_help_text = True
         if keyword == b"label":
-            label = argument
+            self._label = argument
         whole = _WHOLE_MENU.fullmatch(keyword) is not None
-        yield Line(raw=raw, keyword=keyword, argument=argument, label=None if whole else label)
+        return Line(
+            raw=raw,
+            keyword=keyword,
+            argument=argument,
+            label=None if whole else self._label,
+            source=source,
+        )
 
 
-def build_boot_menu(menu: BootMenu) -> bytes:
-    """Return ``menu`` as a configuration file."""
-    return b"\n".join(line.raw for line in menu.lines)
+def _included_name(line: Line) -> bytes | None:
+    """Return the name of the file that a line includes. A tag of a message may follow it."""
+    words = line.argument.split()
+    if line.keyword == b"menu" and len(words) > 1 and words[0].lower() == b"include":
+        return words[1]
+    return words[0] if line.keyword == b"include" and words else None
+
+
+def build_boot_menu(menu: BootMenu, source: bytes | None = None) -> bytes:
+    """Return ``menu`` as a configuration file, or the included file with the path ``source``."""
+    return b"\n".join(line.raw for line in menu.lines if line.source == source)
+
+
+def find_other_menus(menu: BootMenu) -> tuple[bytes, ...]:
+    """Return the names of files with menus of their own that this menu opens.
+
+    CONFIG names one, and so do the arguments of the programs that show menus.
+    """
+    names: list[bytes] = []
+    for line in menu.lines:
+        words = line.argument.split()
+        if line.keyword == b"config":
+            names += words[:1]
+        elif line.keyword in (b"ui", *_AUTOMATIC) and words and _is_menu_program(words[0]):
+            names += words[1:]
+    for label in dict.fromkeys(menu.labels):
+        for keyword in (b"kernel", b"com32"):
+            words = (menu.option(keyword, label) or b"").split()
+            if words and _is_menu_program(words[0]):
+                names += (*words[1:], *menu.append(label).split())
+    return tuple(dict.fromkeys(names))
+
+
+def _is_menu_program(path: bytes) -> bool:
+    return path.lower().endswith(b"menu.c32")
 
 
 def set_option(menu: BootMenu, keyword: bytes, argument: bytes) -> BootMenu:
@@ -244,7 +313,15 @@ def set_default(menu: BootMenu, label: bytes) -> BootMenu:
         lines.append(line)
         if line.keyword == b"label" and line.argument == label:
             raw = line.indent + b"  menu default" + line.ending
-            lines.append(Line(raw=raw, keyword=b"menu", argument=b"default", label=label))
+            lines.append(
+                Line(
+                    raw=raw,
+                    keyword=b"menu",
+                    argument=b"default",
+                    label=label,
+                    source=line.source,
+                )
+            )
     return evolve(menu, lines=tuple(lines))
 
 
@@ -341,6 +418,7 @@ def _append_below(line: Line, command_line: bytes) -> Line:
         keyword=b"append",
         argument=command_line,
         label=line.label,
+        source=line.source,
     )
 
 

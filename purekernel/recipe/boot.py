@@ -73,11 +73,12 @@ class BootChanges(Placed):
         default=None,
         metadata=key(
             "Default",
-            "Label of the entry that boots if the user chooses none.",
+            "The entry that boots if the user chooses none: a label of isolinux, an id or title of "
+            "GRUB, or an entry of systemd-boot.",
             Text(
-                pattern=r"^[^\u0000-\u0020\u007f]+$",
+                pattern=r"^[^\u0000-\u0020\u007f]([^\u0000-\u001f\u007f]*[^\u0000-\u0020\u007f])?$",
                 max_length=255,
-                words="a label of the boot menu, without blanks",
+                words="an entry of the boot menu, without blanks at its ends",
             ),
             "mc",
         ),

@@ -6,21 +6,20 @@ Source: Tiny Core's usr/bin/tce-setup, ``process_CD``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import evolve
 
 from purekernel.errors import PurekernelError, UsageError, inside, raise_all
-from purekernel.formats.booted import load_boot_menu
 from purekernel.formats.core_iso import files_outside_boot
+from purekernel.formats.iso import IsoBoot
 from purekernel.formats.menu import read_menu
-from purekernel.formats.syslinux import BootMenu, labels_with
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.razor.microkernel import METADATA_FILE
 from purekernel.recipe.composition import Composition
 from purekernel.recipe.flavour import Emit
 from purekernel.remaster.boot.disk import disk_notes, has_efi
-from purekernel.remaster.boot.menu import CDE as CDE_WORD
-from purekernel.remaster.boot.menu import change_boot_menu, loads_cde
+from purekernel.remaster.boot.menu import MenuChange, cde_words, change_boot_menu, loads_cde
 from purekernel.repos.tinycore.placement import CDE, COPIED, ONBOOT, ONDEMAND, OPTIONAL
 from purekernel.tree import Directory, File, Metadata, Tree, display, put_file, with_example
 from purekernel.tree.path import join
@@ -38,14 +37,20 @@ _LIST = re.compile(rb"lst=([A-Za-z0-9_][A-Za-z0-9_.+~-]{0,99})")
 _DESCRIBING = (b".dep", b".md5.txt", b".info", b".list", b".tree", b".zsync")
 
 
-def change_disc(composition: Composition, metadata: Metadata) -> tuple[Tree, tuple[str, ...]]:
-    """Return the base's ISO with added files and extensions and a changed menu, and notes.
+def change_disc(
+    composition: Composition, metadata: Metadata, *, limits: Limits = DEFAULT_LIMITS
+) -> tuple[Tree, IsoBoot | None, tuple[str, ...]]:
+    """Return the base's ISO with added files and extensions and changed menus, and notes.
 
     This needs no core, so what is wrong with the changes is found before the core is compressed.
 
     Args:
         composition: what to add.
         metadata: the metadata of added files.
+        limits: limits on parsed input.
+
+    Returns:
+        The files of the ISO, how it boots, and the notes.
 
     Raises:
         UsageError: a file of the recipe would replace one that the build makes.
@@ -61,23 +66,24 @@ def change_disc(composition: Composition, metadata: Metadata) -> tuple[Tree, tup
     cde_place = composition.recipe.extensions.place("cde")
     if base.boot is None:  # no ISO is written
         raise_all(errors)
-        return iso, ()
+        return iso, None, ()
+    change = MenuChange(
+        changes=composition.recipe.boot,
+        timeout=composition.timeout,
+        cde_place=None if disc.cde is None else cde_place,
+    )
+    boot = base.boot
+    notes: tuple[str, ...] = ()
     try:
-        iso = change_boot_menu(
-            iso,
-            base.boot.boot_image,
-            composition.recipe.boot,
-            timeout=composition.timeout,
-            cde_place=None if disc.cde is None else cde_place,
-        )
+        iso, boot, notes = change_boot_menu(iso, base.boot, change, limits=limits)
     except PurekernelError as error:
         errors.append(error)
     raise_all(errors)
     if disc.cde is None:
-        return iso, ()
+        return iso, boot, notes
     with inside(cde_place):
-        loaded = load_boot_menu(iso, base.boot.boot_image)
-        return _add_cde(iso, disc.cde, BootMenu() if loaded is None else loaded[1])
+        iso, more = _add_cde(iso, disc.cde, cde_words(iso, boot))
+        return iso, boot, (*notes, *more)
 
 
 def find_left_out(composition: Composition, iso: Tree, kinds: Iterable[Emit]) -> Iterator[str]:
@@ -87,13 +93,17 @@ def find_left_out(composition: Composition, iso: Tree, kinds: Iterable[Emit]) ->
     has_files = not WITH_ISO_FILES.isdisjoint(kinds)
     if base.dropped and has_files:
         yield f"{base.source}: dropped {base.dropped}; --keep-iso-files keeps what is there"
-    if has_files and disc.cde is None and base.boot is not None and CDE in iso:
-        menu = load_boot_menu(iso, base.boot.boot_image)
-        if menu is not None and not loads_cde(menu[1]):
-            yield (
-                f"{base.source}: no entry of the boot menu has the word cde, so Core does not load "
-                'the extensions in cde/; "--boot-append cde" adds it'
-            )
+    if (
+        has_files
+        and disc.cde is None
+        and base.boot is not None
+        and CDE in iso
+        and not loads_cde(iso, base.boot)
+    ):
+        yield (
+            f"{base.source}: no entry of the boot menu has the word cde, so Core does not load "
+            'the extensions in cde/; "--boot-append cde" adds it'
+        )
     outside = files_outside_boot(iso, besides=composition.iso_files) or base.outside
     if outside and Emit.PXE in kinds:
         source = f"{base.source}: " if base.outside else ""
@@ -157,14 +167,16 @@ def _made_files(composition: Composition) -> dict[bytes, tuple[str, str]]:
 # Extend the folder of extensions.
 
 
-def _add_cde(iso: Tree, added: Tree, menu: BootMenu) -> tuple[Tree, tuple[str, ...]]:
+def _add_cde(
+    iso: Tree, added: Tree, lines: Iterable[Sequence[bytes]]
+) -> tuple[Tree, tuple[str, ...]]:
     """Return ``iso`` with the extensions in ``added``, and notes.
 
     Extensions and scripts replace those of the same name. Lists get the names that they lack.
     """
     iso = iso.copy()
     replaced = list(_remove_replaced(iso, added))
-    lists = {join(CDE, each): ONBOOT for each in _onboot_lists(menu)}
+    lists = {join(CDE, each): ONBOOT for each in _onboot_lists(lines)}
     notes = [*_loaded_anyway(iso, added, lists)]
     if COPIED in added:
         lists[join(CDE, COPIED)] = COPIED
@@ -199,10 +211,9 @@ def _remove_replaced(iso: Tree, added: Tree) -> Iterator[bytes]:
                 iso.remove(target + ending)
 
 
-def _onboot_lists(menu: BootMenu) -> list[bytes]:
-    """Return the names of the lists that entries with the word ``cde`` load extensions from."""
-    words = [menu.append(label).split() for label in labels_with(menu, CDE_WORD)]
-    named = [match[1] for line in words for match in map(_LIST.fullmatch, line) if match]
+def _onboot_lists(lines: Iterable[Sequence[bytes]]) -> list[bytes]:
+    """Return the names of the lists from which command lines with the word ``cde`` load."""
+    named = [match[1] for line in lines for match in map(_LIST.fullmatch, line) if match]
     return list(dict.fromkeys((ONBOOT, *named)))
 
 

@@ -9,7 +9,8 @@ from attrs import evolve
 from purekernel.errors import inside
 from purekernel.formats.fat import build_fat
 from purekernel.formats.iso import EFI, BootEntry, IsoBoot
-from purekernel.formats.menu import Menu, MenuEntry, read_menu, split_words
+from purekernel.formats.menu import Menu, MenuEntry, read_menu
+from purekernel.formats.menu_edit import split_words
 from purekernel.input import Input, Limits
 from purekernel.recipe.composition import Composition, Identity
 from purekernel.recipe.system import parse_serial
@@ -67,6 +68,8 @@ def add_efi(
     efi: EfiBoot | None,
     composition: Composition,
     iso: Tree,
+    *,
+    boot: IsoBoot | None,
     initrds: Sequence[bytes],
     metadata: Metadata,
 ) -> Medium:
@@ -78,6 +81,7 @@ def add_efi(
         efi: the boot loaders; ``None`` to add nothing.
         composition: what the image is made of.
         iso: the files of the ISO, with initrds and menu.
+        boot: how it boots so far.
         initrds: the paths of the initrds, in order.
         metadata: the metadata of added files.
 
@@ -86,9 +90,9 @@ def add_efi(
             the size is too small.
     """
     if efi is None:
-        return Medium(iso=iso, boot=composition.base.boot)
+        return Medium(iso=iso, boot=boot)
     files = _make_files(efi, composition, iso, initrds, metadata)
-    boot, replaced = without_efi(composition.base.boot or IsoBoot(catalog=CATALOG, entries=()))
+    boot, replaced = without_efi(boot or IsoBoot(catalog=CATALOG, entries=()))
     iso = iso.copy()
     for entry in replaced:
         if entry.path is not None and entry.path in iso:

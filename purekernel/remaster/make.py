@@ -11,12 +11,10 @@ from attrs import evolve
 from purekernel.encode.encoders import Effort
 from purekernel.errors import BundleError, PurekernelError, UsageError, inside, raise_all
 from purekernel.formats.boot_losses import BootLoss, refuse_losses
-from purekernel.formats.booted import read_entries
 from purekernel.formats.bzimage import kernel_release
 from purekernel.formats.compress import compress
-from purekernel.formats.core_iso import Base
 from purekernel.formats.initramfs import Compression
-from purekernel.formats.iso import VolumeFields, check_fields
+from purekernel.formats.iso import IsoBoot, VolumeFields, check_fields
 from purekernel.input import Limits
 from purekernel.interruption import result_of
 from purekernel.progress import Progress
@@ -28,8 +26,9 @@ from purekernel.recipe.model import Recipe
 from purekernel.recipe.outputs import Modules, Outputs
 from purekernel.records import frozen
 from purekernel.remaster.boot.hybrid import add_hybrid, check_hybrid
-from purekernel.remaster.boot.menu import change_initrds
+from purekernel.remaster.boot.menu import MenuChange, change_initrds, is_booted
 from purekernel.remaster.boot.unreached import find_unreached_menus
+from purekernel.remaster.boot.volumes import replace_copies
 from purekernel.remaster.containers import check_containers
 from purekernel.remaster.core import (
     PackedCore,
@@ -79,10 +78,11 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     timestamp = context.time_of(recipe, _inputs(composition), at_least=composition.mtime)
     metadata = Metadata(mode=0o644, mtime=timestamp)
     efi = check_boot_files(composition, limits=context.limits)
-    iso, disc_notes = change_disc(composition, metadata)
+    iso, boot, disc_notes = change_disc(composition, metadata, limits=context.limits)
     dropped, iso_losses = _drop_boot(
         composition,
         iso,
+        boot,
         limits=context.limits,
         writes_iso=Emit.ISO in kinds,
         writes_disk=Emit.DISK in kinds,
@@ -137,8 +137,15 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     )
     core_path, core = next(iter(made.items()))
     with progress.step("laying out the ISO"):
-        iso = _with_initrds(iso, composition, initrds, metadata)
-        medium = add_efi(efi, composition, iso, [path for path, _data in initrds], metadata)
+        iso, boot = _with_initrds(iso, boot, composition, initrds, metadata)
+        medium = add_efi(
+            efi,
+            composition,
+            iso,
+            boot=boot,
+            initrds=[path for path, _data in initrds],
+            metadata=metadata,
+        )
         notes += medium.notes
         boot = add_hybrid(medium.boot, medium.iso, recipe.iso, default=efi is not None, notes=notes)
     return Image(
@@ -262,6 +269,7 @@ def _check_volume(iso: IsoChoice) -> None:
 def _drop_boot(
     composition: Composition,
     iso: Tree,
+    boot: IsoBoot | None,
     *,
     limits: Limits,
     writes_iso: bool,
@@ -274,16 +282,15 @@ def _drop_boot(
     """
     base, recipe = composition.base, composition.recipe
     has_cde = composition.disc.cde is not None
-    if base.boot is None:
+    if boot is None:
         return _dropped(base.lost, recipe, writes_iso=False, source=base.source)
-    menus = find_unreached_menus(
-        iso,
-        without_efi(base.boot)[0] if recipe.efi.is_given else base.boot,
-        recipe.boot,
-        new_initrds=changes_names(base, recipe.core.layout),
+    change = MenuChange(
+        changes=recipe.boot,
         cde_place=recipe.extensions.place("cde") if has_cde else None,
-        limits=limits,
+        new_initrds=changes_names(base, recipe.core.layout),
     )
+    kept = without_efi(boot)[0] if recipe.efi.is_given else boot
+    menus = find_unreached_menus(iso, kept, change, limits=limits)
     dropped, iso_losses = _dropped(
         [*base.lost, *menus], recipe, writes_iso=writes_iso, source=base.source
     )
@@ -409,20 +416,27 @@ def _lay_over(root: Tree, layer: Layer, *, kept: Tree | None = None) -> Tree:
 
 def _with_initrds(
     iso: Tree,
+    boot: IsoBoot | None,
     composition: Composition,
     initrds: Sequence[tuple[bytes, Buffer]],
     metadata: Metadata,
-) -> Tree:
+) -> tuple[Tree, IsoBoot | None]:
     """Return ``iso`` with its initrds and the files that describe them, no time above its own."""
     base = composition.base
     iso = iso.copy()
     old = [initrd.path for initrd in base.initrds]
     new = [path for path, _content in initrds]
-    if old != new and base.boot is not None:
-        iso = change_initrds(iso, base.boot.boot_image, old, new)
+    if old != new and boot is not None:
+        iso, boot = change_initrds(iso, boot, old, new)
+    if boot is not None:
+        made = dict(initrds)
+        copies = [(each.content, made[each.path]) for each in base.initrds if each.path in made]
+        iso, boot = replace_copies(iso, boot, copies)
+        iso = iso.copy()
     for initrd in base.initrds:
-        if initrd.path not in new and not _is_booted(iso, base, initrd.path):
-            iso.remove(initrd.path)
+        if initrd.path in new or (boot is not None and is_booted(iso, boot, initrd.path)):
+            continue
+        iso.remove(initrd.path)
     for path, content in initrds:
         node = iso.get(path)
         if isinstance(node, File) and node.content is content:
@@ -442,11 +456,4 @@ def _with_initrds(
         )
         for path, content in composition.describe(boot_files).items():
             put_file(iso, path, content, metadata=metadata)
-    return clamp_times(iso, metadata.mtime)
-
-
-def _is_booted(iso: Tree, base: Base, path: bytes) -> bool:
-    """Return whether an entry of the menu still boots an initrd that the layout leaves out."""
-    if base.boot is None:
-        return False
-    return any(path in booted.initrds for _label, booted in read_entries(iso, base.boot.boot_image))
+    return clamp_times(iso, metadata.mtime), boot

@@ -16,8 +16,8 @@ from purekernel.formats.menu import (
     build_loader_config,
     build_syslinux_config,
     read_menu,
-    split_words,
 )
+from purekernel.formats.menu_edit import split_words
 from purekernel.input import Input
 from purekernel.tree import Metadata, Tree, put_file
 from tests.oracles import require, run

@@ -69,7 +69,8 @@ def change(
         ),
         recipe=Recipe(iso_files=iso_files, boot=boot or BootChanges()),
     )
-    return change_disc(composition, PLAIN)
+    iso, _boot, notes = change_disc(composition, PLAIN)
+    return iso, notes
 
 
 def content(iso: Tree, path: bytes) -> str:
@@ -266,7 +267,7 @@ def test_base_without_a_boot_loader_has_no_disc_to_change() -> None:
         identity=remaster_identity(name="x", version=None, flavour=None),
         disc=DiscAdditions(cde=tree({"onboot.lst": "a.tcz\n"}, folder=b"optional")),
     )
-    assert change_disc(composition, PLAIN) == (core().iso, ())
+    assert change_disc(composition, PLAIN) == (core().iso, None, ())
 
 
 def test_menu_that_boots_no_linux_cannot_load_extensions() -> None:

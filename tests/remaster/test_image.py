@@ -324,10 +324,7 @@ def with_menu(menu: bytes) -> Bundle:
     [
         (
             b"INCLUDE menu.cfg\n",
-            (
-                "'boot/isolinux/isolinux.cfg': no label boots a Linux kernel; it includes "
-                "'menu.cfg', which purekernel does not read"
-            ),
+            "'boot/isolinux/isolinux.cfg': no label boots a Linux kernel",
         ),
         (
             b"label hd\nlocalboot 0x80\n",

@@ -1,130 +1,374 @@
-"""Apply the user's changes to the boot menu of an image."""
+"""Apply the user's changes to all boot menus of an image: on the ISO, and inside its EFI images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+
+from attrs import evolve
 
 from purekernel.errors import BootMenuError, UsageError, inside
-from purekernel.formats.booted import (
-    MENU_NAME,
-    find_booted,
-    load_boot_menu,
-    marked_label,
-    named_label,
-)
-from purekernel.formats.syslinux import (
-    BootMenu,
-    build_boot_menu,
-    drop_parameters,
-    extend_append,
-    labels_with,
-    map_initrds,
-    set_default,
-    set_option,
-)
+from purekernel.formats.booted import MENU_NAME
+from purekernel.formats.iso import IsoBoot
+from purekernel.formats.menu_edit import EntryEdit, FoundEntry, Part, split_words
+from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.recipe.boot import BootChanges
-from purekernel.recipe.system import SerialLine, parse_serial
-from purekernel.tree import File, Tree, display
+from purekernel.recipe.system import parse_serial
+from purekernel.records import frozen
+from purekernel.remaster.boot.menus import FoundMenu, GrubMenu, MenuEdit, SyslinuxMenu
+from purekernel.remaster.boot.volumes import Volume, open_volumes, write_volumes
+from purekernel.tree import Tree, display
+from purekernel.tree.path import join, parent
 
 # Core waits half a minute at its boot prompt.
 CORE_TIMEOUT = 300
 
-
 # The word on the kernel's command line for which tce-setup loads extensions from a disc.
 CDE = b"cde"
 
+_DEVICE = re.compile(rb"\([^()]*\)")
+
+
+@frozen(kw_only=True)
+class MenuChange:
+    """What is to change in all menus.
+
+    Attributes:
+        changes: the changes that the user asks for.
+        timeout: replaces Core's own timeout, in tenths of a second; ``None`` keeps it.
+        cde_place: where extensions on the disc are given, for messages. The default entry then has
+            the word ``cde``, and if no entry of the menu had it, all have it. ``None`` adds no
+            word.
+        new_initrds: whether the menus must name other initrds, too.
+    """
+
+    changes: BootChanges
+    timeout: int | None = None
+    cde_place: str | None = None
+    new_initrds: bool = False
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the user asks for no change."""
+        return self.changes == BootChanges() and self.cde_place is None
+
+    @property
+    def parts(self) -> Part:
+        """What of a menu must change."""
+        changes, parts = self.changes, Part(0)
+        if changes.append or changes.serial or self.cde_place is not None:
+            parts |= Part.LINUX
+        if self.new_initrds:
+            parts |= Part.INITRDS
+        if changes.timeout is not None:
+            parts |= Part.TIMEOUT
+        return parts if changes.default is None else parts | Part.DEFAULT
+
 
 def change_boot_menu(
-    iso: Tree,
-    boot_image: bytes,
-    changes: BootChanges,
-    *,
-    timeout: int | None = None,
-    cde_place: str | None = None,
-) -> Tree:
-    """Return a copy of ``iso`` with ``changes`` applied to its menu.
+    iso: Tree, boot: IsoBoot, change: MenuChange, *, limits: Limits = DEFAULT_LIMITS
+) -> tuple[Tree, IsoBoot, tuple[str, ...]]:
+    """Return an image with a change applied to all its menus, and notes.
 
     Args:
         iso: the tree of the ISO.
-        boot_image: path of its isolinux.
-        changes: the changes to apply.
-        timeout: replaces Core's own timeout, in tenths of a second; ``None`` keeps it.
-        cde_place: where extensions on the disc are given, for messages. The default entry then has
-            the word ``cde``, and if no entry had it, all entries have it. ``None`` adds no word.
+        boot: how it boots.
+        change: the change.
+        limits: limits on parsed input.
 
     Raises:
-        BootMenuError: the menu is missing or too large, or lacks the label or kernel to change.
+        BootMenuError: there is no menu, or none has the entry or a kernel to change.
         UsageError: the text to append contains a line break.
     """
-    loaded = load_boot_menu(iso, boot_image)
-    if loaded is None:
-        if changes == BootChanges() and cde_place is None:
-            return iso
-        raise _no_menu().within(next(iter(changes.given_places), cde_place or ""))
-    path, menu = loaded
-    if timeout is not None and menu.timeout == CORE_TIMEOUT:
-        menu = set_option(menu, b"timeout", str(timeout).encode())
-    if changes.timeout is not None:
-        menu = set_option(menu, b"timeout", str(changes.timeout).encode())
-    if changes.default is not None:
-        with inside(changes.place("default")):
-            menu = set_default(menu, _label(menu, path, changes.default))
+    changes = change.changes
+    if change.is_nothing and change.timeout is None:
+        return iso, boot, ()
+    volumes = open_volumes(iso, boot, limits=limits)
+    menus = [(volume, menu) for volume in volumes for menu in volume.menus]
+    if not menus:
+        if change.is_nothing:
+            return iso, boot, ()
+        raise _no_menu().within(next(iter(changes.given_places), change.cde_place or ""))
     with inside(changes.place("append")):
-        words = _words(changes.append or "")
-        if words:
-            _check_linux(menu, path)
-            menu = extend_append(menu, words)
-    if changes.serial is not None:
-        with inside(changes.place("serial")):
-            _check_linux(menu, path)
-            menu = _with_consoles(menu, parse_serial(changes.serial))
-    if cde_place is not None:
-        with inside(cde_place):
-            _check_linux(menu, path)
-            menu = _with_cde(menu)
-    return _with_menu(iso, path, menu)
+        words = split_words(_line(changes.append or ""))
+    place = next(
+        (
+            place
+            for given, place in (
+                (words, changes.place("append")),
+                (changes.serial, changes.place("serial")),
+                (change.cde_place is not None, change.cde_place or ""),
+            )
+            if given
+        ),
+        None,
+    )
+    if place is not None and not any(_linux(menu) for _volume, menu in menus):
+        volume, menu = menus[0]
+        raise BootMenuError(f"{volume.describe(menu.path)}: no label boots a Linux kernel").within(
+            place
+        )
+    with inside(changes.place("default")):
+        defaults, notes = _defaults(menus, changes.default)
+    edits = [
+        _edit(menu, change, words, defaults.get(index))
+        for index, (_volume, menu) in enumerate(menus)
+    ]
+    changed: list[dict[bytes, bytes]] = [{} for _volume in volumes]
+    for (volume, menu), edit in zip(menus, edits, strict=True):
+        _add(changed[volumes.index(volume)], menu, edit)
+    return (
+        *write_volumes(iso, boot, zip(volumes, changed, strict=True), limits=limits),
+        notes,
+    )
 
 
 def change_initrds(
-    iso: Tree, boot_image: bytes, old: Sequence[bytes], new: Sequence[bytes]
-) -> Tree:
-    """Return a copy of ``iso`` whose menu boots the initrds ``new`` where it booted ``old``.
+    iso: Tree,
+    boot: IsoBoot,
+    old: Sequence[bytes],
+    new: Sequence[bytes],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+) -> tuple[Tree, IsoBoot]:
+    """Return an image whose menus boot the initrds ``new`` where they booted ``old``.
 
-    Entries that boot other initrds stay as they are.
+    Entries that do not boot all of ``old``, one after the other, stay as they are.
 
     Args:
         iso: the tree of the ISO.
-        boot_image: path of its isolinux.
+        boot: how it boots.
         old: paths of initrds on the ISO, in order.
         new: the paths that replace them.
+        limits: limits on parsed input.
 
     Raises:
-        BootMenuError: the menu is missing or too large, or has no such list in one place.
+        BootMenuError: no menu has such a list in one place.
     """
-    loaded = load_boot_menu(iso, boot_image)
-    if loaded is None:
-        raise _no_menu()
-    path, menu = loaded
-
-    def change(names: bytes) -> bytes:
-        listed = [name for name in names.split(b",") if name]
-        try:
-            paths = [find_booted(iso, boot_image, name) for name in listed]
-        except BootMenuError:  # an entry that cannot boot
-            return names
-        if paths != list(old):
-            return names
-        known = dict(zip(paths, listed, strict=True))
-        return b",".join(known.get(path, b"/" + path) for path in new)
-
-    changed = _with_menu(iso, path, map_initrds(menu, change))
-    if changed == iso:
+    volumes = open_volumes(iso, boot, limits=limits)
+    changed: list[dict[bytes, bytes]] = []
+    for volume in volumes:
+        changed.append({})
+        for menu in volume.menus:
+            edit = EntryEdit(initrds=_Replaced(old=old, new=new, folder=parent(menu.path)))
+            _add(changed[-1], menu, MenuEdit(entries=dict.fromkeys(_linux(menu), edit)))
+    result = write_volumes(iso, boot, zip(volumes, changed, strict=True), limits=limits)
+    if result == (iso, boot):
+        paths = [display(menu.path) for volume in volumes for menu in volume.menus]
+        if not paths:
+            raise _no_menu()
         listed = ",".join(map(display, old))
         raise BootMenuError(
-            f"{display(path)} has no list of the initrds {listed}, to add to or to shorten",
+            f"{paths[0]} has no list of the initrds {listed}, to add to or to shorten",
             hint='use layout = "as-base", or correct the menu',
         )
-    return changed
+    return result
+
+
+def cde_words(iso: Tree, boot: IsoBoot) -> list[Sequence[bytes]]:
+    """Return the words of each entry of a menu that has the word ``cde``."""
+    return [
+        entry.words
+        for volume in open_volumes(iso, boot)
+        for menu in volume.menus
+        for entry in menu.found
+        if CDE in entry.words
+    ]
+
+
+def loads_cde(iso: Tree, boot: IsoBoot) -> bool:
+    """Return whether an entry of a menu has the word ``cde``, or there is no menu."""
+    return bool(cde_words(iso, boot)) or not any(volume.menus for volume in open_volumes(iso, boot))
+
+
+def is_booted(iso: Tree, boot: IsoBoot, path: bytes) -> bool:
+    """Return whether an entry of a menu boots the initrd at ``path`` on the ISO."""
+    return any(
+        _Replaced(old=[path], new=[], folder=parent(menu.path)).is_same(each, path)
+        for volume in open_volumes(iso, boot)
+        for menu in volume.menus
+        for index in _linux(menu)
+        for each in menu.found[index].initrds
+    )
+
+
+# The change of one menu.
+
+
+def _add(changed: dict[bytes, bytes], menu: FoundMenu, edit: MenuEdit) -> None:
+    """Add what a menu changes. A file may be a part of it, and a menu of its own, which decides."""
+    for path, content in menu.change(edit).items():
+        if path == menu.path:
+            changed[path] = content
+        else:
+            changed.setdefault(path, content)
+
+
+def _linux(menu: FoundMenu) -> list[int]:
+    """Return the indexes of the entries that boot a Linux kernel."""
+    return [index for index, entry in enumerate(menu.found) if entry.kernel is not None]
+
+
+def _edit(
+    menu: FoundMenu, change: MenuChange, words: Sequence[bytes], default: int | None
+) -> MenuEdit:
+    changes, linux = change.changes, _linux(menu)
+    edit = EntryEdit(add=tuple(words))
+    if changes.serial is not None:
+        edit = _with_consoles(edit, changes.serial)
+    entries = {index: edit for index in linux if edit != EntryEdit()}
+    if change.cde_place is not None:
+        for index in _without_cde(menu, linux):
+            entry = entries.get(index, EntryEdit())
+            entries[index] = evolve(entry, add=(*entry.add, CDE))
+    timeout = changes.timeout
+    if timeout is None and menu.timeout == CORE_TIMEOUT:
+        timeout = change.timeout
+    return MenuEdit(entries=entries, timeout=timeout, default=default)
+
+
+def _with_consoles(edit: EntryEdit, serial: str) -> EntryEdit:
+    """Return ``edit`` with the screen and a serial port as the last consoles of each kernel.
+
+    Messages appear on all consoles; the last one is /dev/console, where start scripts print.
+    """
+    line = parse_serial(serial)
+    consoles = [word.encode() for word in line.consoles]
+    port = f"console={line.tty}".encode()
+
+    def drop(word: bytes) -> bool:
+        return word in (*consoles, port) or word.startswith(port + b",")
+
+    kept = (word for word in edit.add if not drop(word))
+    return evolve(edit, drop=drop, add=(*kept, *consoles))
+
+
+def _without_cde(menu: FoundMenu, linux: Sequence[int]) -> Iterator[int]:
+    """Yield the entries that need the word ``cde``.
+
+    If some entries have the word, the base chose which, and only the default one may lack it.
+    """
+    having = {index for index in linux if CDE in menu.found[index].words}
+    default = menu.default if menu.default in linux else next(iter(linux), None)
+    for index in linux:
+        if index not in having and (not having or index == default):
+            yield index
+
+
+def _defaults(
+    menus: Sequence[tuple[Volume, FoundMenu]], wanted: str | None
+) -> tuple[dict[int, int], tuple[str, ...]]:
+    """Return the new default entry of each menu, by the menu's index, and notes.
+
+    A menu that has no entry of this name gets the entry that boots the same as that of another
+    menu. If it has none, it keeps its default, and a note says so.
+    """
+    if wanted is None:
+        return {}, ()
+    label = wanted.encode("utf-8", "surrogateescape")
+    chosen: dict[int, int] = {}
+    for index, (_volume, menu) in enumerate(menus):
+        named = [at for at, entry in enumerate(menu.found) if label in entry.names]
+        if named:
+            chosen[index] = named[0]
+    if not chosen:
+        raise _no_entry(menus, wanted)
+    first = next(iter(chosen))
+    sought = _boots(menus[first][1].found[chosen[first]])
+    notes: list[str] = []
+    for index, (volume, menu) in enumerate(menus):
+        if index in chosen or not menu.found:
+            continue
+        same = [at for at, entry in enumerate(menu.found) if _boots(entry) == sought]
+        if len(same) == 1 and sought is not None:
+            chosen[index] = same[0]
+        elif _linux(menu):
+            notes.append(
+                f"{volume.describe(menu.path)} has no entry {wanted!r}, and keeps its default"
+            )
+    for index, at in chosen.items():
+        volume, menu = menus[index]
+        if isinstance(menu, GrubMenu) and menu.value_for(at) is None:
+            notes.append(
+                f"{volume.describe(menu.path)}: GRUB has no name for the entry {wanted!r} that is "
+                "the same in all cases, and keeps its default"
+            )
+    return chosen, tuple(notes)
+
+
+def _boots(entry: FoundEntry) -> tuple[bytes, tuple[bytes, ...], frozenset[bytes]] | None:
+    """Return what an entry boots, to compare entries of two menus."""
+    if entry.kernel is None:
+        return None
+    initrds = tuple(plain_path(path) for path in entry.initrds)
+    return plain_path(entry.kernel), initrds, frozenset(entry.words)
+
+
+def _no_entry(menus: Sequence[tuple[Volume, FoundMenu]], wanted: str) -> BootMenuError:
+    volume, menu = menus[0]
+    path = volume.describe(menu.path)
+    if isinstance(menu, SyslinuxMenu) and not menu.menu.labels and menu.found:
+        boots = display(menu.found[0].names[0])
+        return BootMenuError(
+            f"{path} has no labels: it boots {boots}, got {wanted!r}",
+            hint=f"leave the default out, or name {boots}",
+        )
+    names = dict.fromkeys(
+        entry.names[0] for _volume, each in menus for entry in each.found if entry.names
+    )
+    known = ", ".join(map(display, names)) or "none"
+    return BootMenuError(
+        f"{path}: label not found: must be one of {known}, got {wanted!r}",
+        hint="name one of these with --boot-default",
+    )
+
+
+# Names of initrds.
+
+
+def plain_path(path: bytes) -> bytes:
+    """Return a path in a menu without device and slash, in lower case."""
+    plain = _DEVICE.sub(b"", path.replace(b"\\", b"/"), count=1)
+    return plain.lstrip(b"/").lower()
+
+
+@frozen(kw_only=True)
+class _Replaced:
+    """Replaces initrds in a list, where all old ones follow one another.
+
+    Attributes:
+        old: the old paths on the ISO.
+        new: the new paths.
+        folder: the folder that names without a slash are in.
+    """
+
+    old: Sequence[bytes]
+    new: Sequence[bytes]
+    folder: bytes
+
+    def __call__(self, names: Sequence[bytes]) -> Sequence[bytes]:
+        count = len(self.old)
+        for start in range(len(names) - count + 1):
+            part = names[start : start + count]
+            if all(map(self.is_same, part, self.old)):
+                known = dict(zip(self.old, part, strict=True))
+                new = [known.get(path) or self._like(part[0], path) for path in self.new]
+                return [*names[:start], *new, *names[start + count :]]
+        return names
+
+    def is_same(self, named: bytes, path: bytes) -> bool:
+        """Return whether a menu means the file at ``path`` when it says ``named``."""
+        plain, wanted = plain_path(named), path.lower()
+        return plain == wanted or (
+            not named.startswith((b"/", b"(")) and join(self.folder.lower(), plain) == wanted
+        )
+
+    def _like(self, named: bytes, path: bytes) -> bytes:
+        """Return how a menu names ``path`` that names the first old initrd ``named``."""
+        first = self.old[0]
+        if named.lower().endswith(b"/" + first.lower()):
+            return named[: len(named) - len(first)] + path
+        return b"/" + path
 
 
 def _no_menu() -> BootMenuError:
@@ -133,84 +377,7 @@ def _no_menu() -> BootMenuError:
     )
 
 
-def _with_menu(iso: Tree, path: bytes, menu: BootMenu) -> Tree:
-    changed = iso.copy()
-    old = iso[path]
-    changed.replace(path, File(metadata=old.metadata, content=build_boot_menu(menu)))
-    return changed
-
-
-def _with_cde(menu: BootMenu) -> BootMenu:
-    """Return ``menu`` with the word ``cde`` in its default entry.
-
-    If some entries have the word, the base chose which, and the others stay as they are. Otherwise
-    all entries get it.
-    """
-    known = labels_with(menu, CDE)
-    if known:
-        return extend_append(menu, CDE, labels={_default_label(menu)} - {*known})
-    return menu if loads_cde(menu) else extend_append(menu, CDE)
-
-
-def loads_cde(menu: BootMenu) -> bool:
-    """Return whether an entry of ``menu`` has the word ``cde``."""
-    if labels_with(menu, CDE):
-        return True
-    commands = filter(None, map(menu.command, (b"default", b"ontimeout")))
-    return any(CDE in [*menu.shared_append.split(), *own.split()] for _kernel, own in commands)
-
-
-def _default_label(menu: BootMenu) -> bytes:
-    """Return the label of a menu with labels that boots without a choice by the user."""
-    return named_label(menu) or marked_label(menu) or menu.linux_labels[0]
-
-
-def _with_consoles(menu: BootMenu, line: SerialLine) -> BootMenu:
-    """Return ``menu`` with the screen and a serial port as the last consoles of each kernel.
-
-    Messages appear on all consoles; the last one is /dev/console, where start scripts print.
-    """
-    words = [word.encode() for word in line.consoles]
-    port = f"console={line.tty}".encode()
-    menu = drop_parameters(
-        menu, lambda word: word in (*words, port) or word.startswith(port + b",")
-    )
-    return extend_append(menu, b" ".join(words))
-
-
-def _label(menu: BootMenu, path: bytes, wanted: str) -> bytes:
-    label = wanted.encode("utf-8", "surrogateescape")
-    command = menu.command(b"default")
-    if not menu.labels and command is not None:
-        if command[0] == label:
-            return menu.default or label
-        raise BootMenuError(
-            f"{display(path)} has no labels: it boots {display(command[0])}, got {wanted!r}",
-            hint=f"leave the default out, or name {display(command[0])}",
-        )
-    if label not in menu.labels:
-        known = ", ".join(display(known_label) for known_label in menu.labels) or "none"
-        raise BootMenuError(
-            f"{display(path)}: label not found: must be one of {known}, got {wanted!r}",
-            hint="name one of these with --boot-default",
-        )
-    return label
-
-
-def _check_linux(menu: BootMenu, path: bytes) -> None:
-    if menu.boots_linux:
-        return
-    included = menu.option(b"include")
-    if included is None:
-        raise BootMenuError(f"{display(path)}: no label boots a Linux kernel")
-    raise BootMenuError(
-        f"{display(path)}: no label boots a Linux kernel; it includes {display(included)}, "
-        "which purekernel does not read",
-        hint="use a base image whose boot menu has no INCLUDE",
-    )
-
-
-def _words(append: str) -> bytes:
+def _line(append: str) -> bytes:
     if "\n" in append or "\r" in append or "\0" in append:
         raise UsageError(
             "the text to append to the kernel's command line must be one line",

@@ -1,152 +1,159 @@
 """Find boot menus that a change does not reach.
 
-A build changes the menu of isolinux. A base may have more menus, which other loaders or other
-firmware read: on the ISO, or inside the file system that UEFI boots from.
+Menus of the Syslinux family, of GRUB and of systemd-boot are changed. A base may have menus of
+other boot loaders, and menus that are not understood or not in plain files.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-
-from attrs import evolve
+from collections.abc import Iterator
 
 from purekernel.errors import PurekernelError
 from purekernel.formats.boot_losses import BootLoss
-from purekernel.formats.booted import find_boot_menu
-from purekernel.formats.fat import parse_fat
-from purekernel.formats.iso import EFI, BootEntry, IsoBoot
+from purekernel.formats.booted import MAX_MENU_BYTES
+from purekernel.formats.efi_loader import LoaderKind, find_scripts, parse_loader
+from purekernel.formats.grub import GrubFile, parse_grub_config
+from purekernel.formats.iso import IsoBoot
+from purekernel.formats.menu_edit import Part
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
-from purekernel.recipe.boot import BootChanges
-from purekernel.tree import Buffer, File, Tree, display
-from purekernel.tree.path import name, parent
+from purekernel.remaster.boot.finder import KNOWN_NAMES, is_loader_entry
+from purekernel.remaster.boot.menu import MenuChange, plain_path
+from purekernel.remaster.boot.volumes import Volume, open_volumes
+from purekernel.tree import File, Tree
+from purekernel.tree.path import name
 
-# Names of boot menus: GRUB, GRUB legacy, the syslinux family,
-# systemd-boot, rEFInd and Limine.
-_MENU_NAMES = (
-    *(b"grub.cfg", b"grub.conf", b"menu.lst"),
-    *(b"isolinux.cfg", b"syslinux.cfg", b"extlinux.conf"),
-    *(b"loader.conf", b"refind.conf", b"limine.conf", b"limine.cfg"),
-)
-_ENTRIES_FOLDER = b"loader/entries"
+# Menus of GRUB legacy and GRUB4DOS, rEFInd and Limine.
+_OTHER_NAMES = (b"grub.conf", b"menu.lst", b"refind.conf", b"limine.conf", b"limine.cfg")
 
-# Only this much of a menu is read. Real menus have some kilobytes.
+_LINUX_PARTS = Part.LINUX | Part.INITRDS
+
+# Only this much of them is read. Real menus have some kilobytes.
 _MENU_BYTES = 1 << 18
 
 # Not "^\\s*", which at each of many blank lines would match all that follow.
-_BOOTS_LINUX = re.compile(
-    rb"^[ \t]*(linux|linux16|linuxefi|kernel|append|options|cmdline|loader)\b",
-    re.IGNORECASE | re.MULTILINE,
-)
-_HAS_ENTRIES = re.compile(
-    rb"^[ \t]*(menuentry|label|timeout|set\s+timeout)\b", re.IGNORECASE | re.MULTILINE
-)
-_HAS_DEFAULT = re.compile(
-    rb"^[ \t]*(menuentry|label|default|set\s+default|ontimeout)\b", re.IGNORECASE | re.MULTILINE
-)
-_INCLUDE = re.compile(
-    rb"^[ \t]*(?:menu\s+)?(?:include|config)\s+(\S+)", re.IGNORECASE | re.MULTILINE
-)
-
-# The word for which Core loads extensions from a disc.
-_CDE = re.compile(rb"(?<!\S)cde(?!\S)")
-
-Needs = Callable[[bytes], bool]
-"""Says whether a menu with this content needs a change."""
+_NEEDS = {
+    _LINUX_PARTS: re.compile(
+        rb"^[ \t]*(linux|kernel|initrd|append|options|cmdline|kernel_cmdline|loader)\b",
+        re.IGNORECASE | re.MULTILINE,
+    ),
+    Part.TIMEOUT: re.compile(
+        rb"^[ \t]*(menuentry|title|label|timeout)\b", re.IGNORECASE | re.MULTILINE
+    ),
+    Part.DEFAULT: re.compile(
+        rb"^[ \t]*(menuentry|title|label|default|default_selection|default_entry)\b",
+        re.IGNORECASE | re.MULTILINE,
+    ),
+}
 
 
 def find_unreached_menus(
-    iso: Tree,
-    boot: IsoBoot,
-    changes: BootChanges,
-    *,
-    new_initrds: bool = False,
-    cde_place: str | None = None,
-    limits: Limits = DEFAULT_LIMITS,
+    iso: Tree, boot: IsoBoot, change: MenuChange, *, limits: Limits = DEFAULT_LIMITS
 ) -> tuple[BootLoss, ...]:
-    """Return the menus that ``changes`` concern but do not reach.
+    """Return the menus that a change concerns but does not reach.
 
     Args:
         iso: the tree of the output ISO.
-        boot: how it boots. The menu of its isolinux is changed; file systems for UEFI may hold
-            others.
-        changes: the changes that the user asks for.
-        new_initrds: whether the menus must name other initrds, too.
-        cde_place: where extensions on the disc are given, for which entries need the word ``cde``;
-            ``None`` without any.
+        boot: how it boots.
+        change: the change.
         limits: limits on parsed input.
     """
-    if changes == BootChanges() and not new_initrds and cde_place is None:
-        return ()
-    if new_initrds:
-        # Every menu that boots Linux must change, as for more words on its command line.
-        changes = evolve(changes, append=changes.append or "initrd=")
-
-    def needs(menu: bytes) -> bool:
-        lacks_cde = cde_place is not None and _BOOTS_LINUX.search(menu) and not _CDE.search(menu)
-        return bool(lacks_cde) or _needs(changes, menu)
-
-    changed = find_boot_menu(iso, boot.boot_image)
+    parts = change.parts
     unreached = [
-        display(path)
-        for path, content in _menus(iso)
-        if (changed is None or path != changed[0]) and needs(content)
+        what
+        for volume in open_volumes(iso, boot, limits=limits)
+        for what in _unreached(volume, parts, limits)
     ]
-    if changed is not None:
-        unreached += _included(iso, *changed, needs)
-    for entry in boot.entries:
-        if entry.platform == EFI:
-            unreached += _inside_efi(entry, boot.image_of(entry, iso), needs, limits)
-    places = (*changes.given_places, *filter(None, [cde_place]))
-    change = f"the change to the boot menu{''.join(f' ({place})' for place in places)}"
+    places = (*change.changes.given_places, *filter(None, [change.cde_place]))
+    what = f"the change to the boot menu{''.join(f' ({place})' for place in places)}"
     return tuple(
         BootLoss(
-            refusal=f"{change} would not reach {menu}",
+            refusal=f"{what} would not reach {menu}",
             note=f"the change to the boot menu does not reach {menu}",
         )
         for menu in dict.fromkeys(unreached)
     )
 
 
-def _menus(tree: Tree) -> Iterator[tuple[bytes, bytes]]:
-    """Yield path and content of each menu in a tree."""
-    for path, node in tree.walk():
-        if not isinstance(node, File):
-            continue
-        lower = path.lower()
-        is_entry = lower.endswith(b".conf") and parent(lower).endswith(_ENTRIES_FOLDER)
-        if is_entry or name(lower) in _MENU_NAMES:
-            yield path, bytes(node.content[:_MENU_BYTES])
+def _unreached(volume: Volume, parts: Part, limits: Limits) -> Iterator[str]:
+    if volume.tree is None:
+        if parts:
+            yield (
+                f"a menu inside {volume.name}, if it has one: it is not a readable FAT file system"
+            )
+        return
+    for menu in volume.menus:
+        for path, unclear in menu.unclear:
+            if unclear.concerns & parts:
+                yield f"{volume.describe(path)}, line {unclear.line}: {unclear.reason}"
+    if volume.entry is not None:
+        yield from _not_added(volume, volume.tree, parts)
+    for path, node in volume.tree.walk():
+        if isinstance(node, File):
+            base, is_entry = name(path).lower(), is_loader_entry(path)
+            for what in _inside_file(base, is_entry, node, parts, limits):
+                yield what.replace("{}", volume.describe(path))
 
 
-def _needs(changes: BootChanges, menu: bytes) -> bool:
-    """Say whether a menu needs any of ``changes``."""
+def _inside_file(
+    base: bytes, is_entry: bool, node: File, parts: Part, limits: Limits
+) -> Iterator[str]:
+    """Yield what is not reached in a file, with "{}" for the file.
+
+    Args:
+        base: the name of the file, in lower case.
+        is_entry: whether it is an entry of systemd-boot.
+        node: the file.
+        parts: what must change.
+        limits: limits on parsed input.
+    """
+    if base.endswith(b".efi"):
+        yield from _inside_loader(node, parts, limits)
+    elif base in _OTHER_NAMES:
+        if _needs(bytes(node.content[:_MENU_BYTES]), parts):
+            yield "{}"
+    elif (base in KNOWN_NAMES or is_entry) and node.size_bytes > MAX_MENU_BYTES and parts:
+        yield f"{{}}, which is larger than {MAX_MENU_BYTES} bytes"
+
+
+def _inside_loader(node: File, parts: Part, limits: Limits) -> Iterator[str]:
+    """Yield what a program for UEFI has in itself, where nothing is changed: it may be signed."""
+    try:
+        # The unpacked files are not kept.
+        loader = parse_loader(Input(node.content, name="loader", limits=limits.unbudgeted()))
+    except PurekernelError:
+        return  # firmware does not start it either
+    if loader.kind is LoaderKind.UNIFIED:
+        if loader.image.section(b".initrd"):
+            yield "the initrd inside {}"
+        if parts & Part.LINUX:
+            yield "the command line inside {}"
+    scripts = map(parse_grub_config, find_scripts(loader))
+    if any(_concerns(script, parts) for script in scripts):
+        yield "a menu of GRUB inside {}"
+
+
+def _concerns(script: GrubFile, parts: Part) -> bool:
+    """Return whether a script would need a change of any of ``parts``."""
+    boots = any(entry.kernel is not None for entry in script.found)
     return bool(
-        ((changes.append or changes.serial) and _BOOTS_LINUX.search(menu))
-        or (changes.timeout is not None and _HAS_ENTRIES.search(menu))
-        or (changes.default is not None and _HAS_DEFAULT.search(menu))
+        (boots and parts & _LINUX_PARTS)
+        or (script.entries and parts & (Part.TIMEOUT | Part.DEFAULT))
+        or any(each.concerns & parts & _LINUX_PARTS for each in script.unclear if script.entries)
     )
 
 
-def _included(iso: Tree, path: bytes, node: File, needs: Needs) -> Iterator[str]:
-    """Yield the menus on the ISO that the menu at ``path`` includes and that need changes."""
-    for target in _INCLUDE.findall(bytes(node.content[:_MENU_BYTES])):
-        for candidate in (parent(path) + b"/" + target.lstrip(b"/"), target.lstrip(b"/")):
-            included = iso.get(candidate.lstrip(b"/"))
-            if isinstance(included, File):
-                if needs(bytes(included.content[:_MENU_BYTES])):
-                    yield f"{display(candidate.lstrip(b'/'))}, which {display(path)} includes"
-                break
+def _not_added(volume: Volume, tree: Tree, parts: Part) -> Iterator[str]:
+    """Yield what would need more files in an image for UEFI, to which none are added."""
+    paths = {path.lower() for path, _node in tree.walk()}
+    for menu in volume.menus:
+        if menu.path not in tree and parts & (Part.TIMEOUT | Part.DEFAULT):
+            yield f"{volume.describe(menu.path)}, which is missing"
+        initrds = {plain_path(path) for entry in menu.found for path in entry.initrds}
+        if parts & Part.INITRDS and initrds & paths:
+            yield f"{volume.describe(menu.path)}, which boots initrds inside that image"
 
 
-def _inside_efi(entry: BootEntry, image: Buffer, needs: Needs, limits: Limits) -> Iterator[str]:
-    try:
-        # The unpacked files are not kept.
-        file = Input(image, name=entry.location, limits=limits.unbudgeted())
-        tree = parse_fat(file)
-    except PurekernelError:
-        yield f"a menu inside {entry.location}, if it has one: it is not a readable FAT file system"
-        return
-    for path, content in _menus(tree):
-        if needs(content):
-            yield f"{display(path)} inside {entry.location}"
+def _needs(menu: bytes, parts: Part) -> bool:
+    """Say whether a menu needs a change of any of ``parts``."""
+    return any(concerned & parts and words.search(menu) for concerned, words in _NEEDS.items())
