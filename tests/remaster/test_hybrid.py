@@ -12,9 +12,11 @@ from purekernel.errors import UsageError
 from purekernel.formats.hybrid_mbr import is_hybrid_code
 from purekernel.formats.iso import HybridDisk, build_iso, parse_iso
 from purekernel.input import Input
+from purekernel.recipe.iso_files import IsoChoice
 from purekernel.recipe.request import Request
+from purekernel.remaster.boot.hybrid import add_hybrid
 from purekernel.remaster.image import Image
-from purekernel.tree import File
+from purekernel.tree import File, Metadata, put_file
 from tests.builds import make_image
 
 BASE = """name = "x"
@@ -24,8 +26,8 @@ iso = "base.iso"
 """
 
 
-def make_base(*, starts_from_disk: bool = True, seed: bytes | None = None) -> bytes:
-    """Return an ISO with a boot image that has isolinux's signature; with ``seed``, hybrid."""
+def make_base(*, starts_from_disk: bool = True) -> bytes:
+    """Return an ISO whose boot image has isolinux's signature, or has not."""
     image = parse_iso(Input(make_core_iso(), name="base.iso"))
     tree = image.tree.copy()
     node = tree[BOOT_IMAGE]
@@ -33,11 +35,7 @@ def make_base(*, starts_from_disk: bool = True, seed: bytes | None = None) -> by
     content = bytearray(bytes(node.content).ljust(4096, b"\0"))
     content[64:68] = b"\xfb\xc0\x78\x70" if starts_from_disk else bytes(4)
     tree.replace(BOOT_IMAGE, evolve(node, content=bytes(content)))
-    boot = image.boot
-    assert boot is not None
-    if seed is not None:
-        boot = evolve(boot, disk=HybridDisk(isolinux=BOOT_IMAGE, seed=seed))
-    return build_iso(tree, fields=image.fields, boot=boot, timestamp=0)
+    return build_iso(tree, fields=image.fields, boot=image.boot, timestamp=0)
 
 
 def make(folder: Path, base: bytes, recipe: str = "", *, hybrid: bool | None = None) -> Image:
@@ -82,3 +80,27 @@ def test_boot_loader_that_cannot_start_from_a_disk_is_refused(tmp_path: Path) ->
         "3.72 or later"
     )
     assert caught.value.hint == "leave out hybrid, or use another base"
+
+
+def test_default_with_another_boot_loader_is_uefi_alone_and_noted() -> None:
+    image = parse_iso(Input(make_base(starts_from_disk=False), name="base.iso"))
+    tree = image.tree.copy()
+    put_file(tree, b"efi.img", b"\xee" * 4096, metadata=Metadata(mode=0o644))
+    assert image.boot is not None
+    boot = image.boot.with_efi(b"efi.img")
+    notes: list[str] = []
+    made = add_hybrid(boot, tree, IsoChoice(), default=True, notes=notes)
+    assert made is not None
+    assert isinstance(made.disk, HybridDisk)
+    assert (made.disk.isolinux, made.disk.efi) == (None, (b"efi.img",))
+    (note,) = notes
+    assert note.startswith("the ISO boots from disks by UEFI alone: 'boot/isolinux/isolinux.bin'")
+    assert add_hybrid(boot, tree, IsoChoice(hybrid=False), default=True, notes=notes) == boot
+    assert add_hybrid(None, tree, IsoChoice(hybrid=True), default=True, notes=notes) is None
+
+
+def test_boot_code_of_the_base_is_kept() -> None:
+    image = parse_iso(Input(make_base(), name="base.iso"))
+    assert image.boot is not None
+    boot = evolve(image.boot, disk=HybridDisk(isolinux=BOOT_IMAGE, seed=b"its own"))
+    assert add_hybrid(boot, image.tree, IsoChoice(hybrid=True), default=False, notes=[]) == boot
