@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from attrs import evolve
 
+from purekernel.formats.hybrid_mbr import NEXT_DISK, is_hybrid_code
 from purekernel.formats.iso.boot import LOAD_BYTES
 from purekernel.formats.iso.carried_disk import (
     GPT_AT,
@@ -334,7 +335,9 @@ class _DiskReader:
         """Return the address in the code of the MBR, if it has any."""
         code = bytes(self._area[:_CODE_BYTES])
         (address,) = struct.unpack_from("<Q", code, _ADDRESS_AT)
-        if all(mark in code for mark in _ISOLINUX):
+        if code.rstrip(b"\0") == NEXT_DISK:
+            return None
+        if all(mark in code for mark in _ISOLINUX) or is_hybrid_code(code):
             offset = 0
         elif all(mark in code for mark in _GRUB):
             offset = _GRUB_OFFSET

@@ -144,6 +144,36 @@ def test_hybrid_iso_is_read_as_an_iso() -> None:
     assert image.boot.boot_image == BOOT.boot_image
 
 
+@pytest.mark.parametrize("isolinux", [BOOT.boot_image, None])
+@pytest.mark.parametrize("efi", [(), (EFI_IMAGE,), (EFI_IMAGE, 0)])
+def test_tables_of_our_own_are_carried_to_where_things_lie(
+    efi: tuple[bytes | int, ...], isolinux: bytes | None
+) -> None:
+    before = hybrid(efi=efi, isolinux=isolinux)
+    image = parse_iso(Input(before, name="x.iso"))
+    assert image.lost == ()
+    tree = image.tree.copy()
+    plant(tree, b"boot/a", file(b"a" * 3_000_000))
+    after = build_iso(tree, fields=image.fields, boot=image.boot, timestamp=TIME)
+    old, new = table_of(before), table_of(after)
+    assert len(after) % MIB == 0
+    assert new.mbr.disk_id == old.mbr.disk_id
+    assert [each.kind for each in new.mbr.partitions] == [each.kind for each in old.mbr.partitions]
+    if isolinux is not None:
+        assert is_hybrid_code(after)
+        (sector,) = struct.unpack_from("<I", after, 432)
+        assert content_of(after, sector, 1)[:8] == ISOLINUX[:8]
+    if old.gpt is None or new.gpt is None:
+        assert old.gpt is new.gpt is None
+        assert new.mbr.partitions[0].end == len(after) // 512
+        return
+    assert [(each.id, each.name) for each in new.gpt.partitions] == [
+        (each.id, each.name) for each in old.gpt.partitions
+    ]
+    images = [each for each in new.gpt.partitions if each.kind == GPT_EFI_SYSTEM]
+    assert content_of(after, images[0].first, images[0].sectors) == CONTENT
+
+
 @pytest.mark.oracle
 def test_xorriso_finds_what_starts_isolinux(tmp_path: Path) -> None:
     path = tmp_path / "x.iso"
