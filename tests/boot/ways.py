@@ -150,6 +150,7 @@ OUTPUTS: Mapping[str, tuple[str, str, str]] = {
     "iso, hybrid, boot.efi": ("iso", f"[iso]\nhybrid = true\n{_EFI}", "t.iso"),
     "disk, raw": ("disk", '[disk]\nformat = "raw"\n', "t.img"),
     "disk, qcow2": ("disk", '[disk]\nformat = "qcow2"\n', "t.qcow2"),
+    "disk, raw, boot.efi": ("disk", f'[disk]\nformat = "raw"\n{_EFI}', "t.img"),
     "pxe": ("pxe", "", "t.pxe"),
     "core": ("core", "", ""),
 }
@@ -192,6 +193,7 @@ WAYS_OF: Mapping[str, Sequence[Way]] = {
     "iso, hybrid, boot.efi": ON_DISC,
     "disk, raw": ON_DISK,
     "disk, qcow2": ON_DISK,
+    "disk, raw, boot.efi": ON_DISK,
     "pxe": (Way.NETWORK,),
     "core": (Way.DIRECT,),
 }
@@ -223,6 +225,9 @@ ROWS: Sequence[Row] = (
         [Way.BIOS_CD, Way.BIOS_DISK, Way.UEFI_CD, Way.UEFI_DISK, Way.UEFI32_CD],
         _no(NOT_SIGNED, Way.SECURE_CD),
     ),
+    (CORE, "disk, raw", [Way.BIOS_DISK], _no(NO_EFI, Way.UEFI_DISK)),
+    (CORE, "disk, qcow2", [Way.BIOS_DISK], _no(NO_EFI, Way.UEFI_DISK)),
+    (CORE, "disk, raw, boot.efi", [Way.BIOS_DISK, Way.UEFI_DISK], {}),
     (CORE, "pxe", [Way.NETWORK], {}),
     (CORE, "core", [Way.DIRECT], {}),
     (PAIR, "iso", [], _no(NO_LOADER, *ON_DISC)),
