@@ -36,13 +36,13 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     put(overlay, b"opt/bootlocal.sh", script, mode=0o755)
     (folder / "overlay.tar").write_bytes(build_tar(overlay))
     base = (modern() / "TinyCorePure64-look.iso").as_posix()
-    recipe = folder / "purekernel.toml"
-    recipe.write_text(
+    (folder / "purekernel.toml").write_text(
         f'name = "t"\n[core]\niso = "{base}"\narch = "x86_64"\nversion = "17.x"\n'
         f'[mirrors]\ntinycore = ["m"]\n[[overlay]]\npath = "overlay.tar"\n'
     )
-    words = ["build", str(recipe), "--effort", "fast", "--quiet", "--cache-dir", str(folder / "c")]
-    assert main([*words, "-o", f"{folder}/"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["build", "--effort", "fast", "--quiet", "--cache-dir", "c", "-o", "."]) == 0
     return folder / "t.iso"
 
 
