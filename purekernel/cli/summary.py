@@ -62,6 +62,7 @@ def summarize(
         "volume_id": image.volume.volume_id,
         "timestamp": image.timestamp,
         "outputs": [_output(output) for output in outputs],
+        "checksums": None if image.checksums is None else str(image.checksums),
         "core": {
             "bytes": len(image.core),
             "sha256": hashlib.sha256(image.core).hexdigest(),
@@ -237,6 +238,8 @@ def render_text(outputs: Sequence[Output], image: Image | None = None) -> list[s
         lines.append(f"  sha256:{output.sha256}")
         if output.replaced is not None:
             lines.append(f"  replaced {_describe(output.replaced, new=output.sha256)}")
+    if image is not None and image.checksums is not None:
+        lines.append(f"{image.checksums}  checksums, for sha256sum -c")
     if image is not None and image.unpacked_modules_bytes:
         saved_bytes = image.unpacked_modules_saved_bytes
         lines.append(

@@ -12,7 +12,7 @@ import io
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO, Self, cast
@@ -73,12 +73,17 @@ class Output:
     replaced: Replaced | None = None
 
 
+Closing = Callable[[Sequence[Output]], tuple[str, Buffer]]
+"""Returns, for files that are written, the name and the content of one more file about them."""
+
+
 def publish(
     folder: Path,
     contents: Mapping[str, Buffer | WriteOutput],
     *,
     mode: int | None = None,
     option: str = "--output-dir",
+    closing: Closing | None = None,
 ) -> list[Output]:
     """Write files into ``folder``; create it if it is missing.
 
@@ -88,9 +93,11 @@ def publish(
             that writes it.
         mode: the mode of the files; ``None`` for the default of the host.
         option: the option with which users choose another folder, for messages.
+        closing: called when all other files are written, and before they get their names; the
+            file that it returns gets its name last.
 
     Returns:
-        The written files, in the order of ``contents``.
+        The written files, in the order of ``contents``, without that of ``closing``.
 
     Raises:
         OutputError: a file cannot be written. No file was changed then, unless a rename failed
@@ -99,7 +106,11 @@ def publish(
     with _Outputs(mode, option) as outputs:
         for name, content in contents.items():
             outputs.write(_output_path(folder, name), content)
-        return outputs.commit()
+        if closing is None:
+            return outputs.commit()
+        name, content = closing(outputs.written)
+        outputs.write(_output_path(folder, name), content)
+        return outputs.commit()[:-1]
 
 
 def publish_file(path: Path, content: Buffer | WriteOutput, *, option: str = "--output") -> Output:
@@ -269,7 +280,7 @@ class _Outputs:
             NOT_PERMITTED, f"choose a folder that you may write to with {option}"
         )
         self._staging = Staging()
-        self._written: list[Output] = []
+        self.written: list[Output] = []
         self._folders: list[Path] = []
 
     def __enter__(self) -> Self:
@@ -314,11 +325,11 @@ class _Outputs:
             if self._times_ns is not None and not SETS_TIMES_OF_DESCRIPTORS:
                 with suppress(OSError):
                     set_times(temporary, self._times_ns)
-        self._written.append(Output(path=path, size_bytes=size_bytes, sha256=digest.hexdigest()))
+        self.written.append(Output(path=path, size_bytes=size_bytes, sha256=digest.hexdigest()))
 
     def commit(self) -> list[Output]:
         written = []
-        for output in self._written:
+        for output in self.written:
             with writing(output.path, elsewhere=self._elsewhere, instead=self._instead):
                 written.append(evolve(output, replaced=_replaced_by(output.path)))
         try:

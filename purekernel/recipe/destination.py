@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from purekernel.errors import UsageError
+from purekernel.host.checksums import CHECKSUMS, closing_checksums, load_checksums
 from purekernel.host.read import find_status
 from purekernel.host.write import Output, WriteOutput, publish, publish_file, send
 from purekernel.recipe.flavour import FILE_ENDINGS, Emit
@@ -58,17 +59,39 @@ class Destination:
             return [str(self.folder / name) for name in names]
         return [STDOUT if self.file is None else str(self.file)]
 
-    def write(self, contents: Mapping[str, Buffer | WriteOutput]) -> list[Output]:
+    @property
+    def checksums(self) -> Path | None:
+        """The path of the folder's checksum file; ``None`` for one file or a stream."""
+        return None if self.folder is None else self.folder / CHECKSUMS
+
+    def check_checksums(self) -> None:
+        """Check the folder's checksum file, to which :meth:`write` adds lines.
+
+        Raises:
+            InputError: it cannot be read, or has lines of another kind.
+            LimitError: it is too large.
+        """
+        if self.folder is not None:
+            load_checksums(self.folder)
+
+    def write(
+        self, contents: Mapping[str, Buffer | WriteOutput], *, checksums: bool = False
+    ) -> list[Output]:
         """Write the content of each output, by its path in a folder; return what was written.
 
         Nothing is written if there is no folder, file or stream.
+
+        Args:
+            contents: the contents, or functions that write them.
+            checksums: whether a folder also gets their checksums.
 
         Raises:
             OutputError: an output cannot be written; existing files stay unchanged.
             BrokenPipeError: the reader of the stream is gone.
         """
         if self.folder is not None:
-            return publish(self.folder, contents)
+            closing = closing_checksums(self.folder) if checksums else None
+            return publish(self.folder, contents, closing=closing)
         if self.file is not None:
             (content,) = contents.values()
             return [publish_file(self.file, content)]

@@ -83,6 +83,7 @@ def _build(
 
 
 def _finish(composition: Composition, context: Context, outputs: Outputs) -> Image:
+    outputs.destination.check_checksums()  # what is wrong is found before the work
     image = make_image(composition, context, outputs)
     if outputs.destination == Destination():
         return image
@@ -92,4 +93,4 @@ def _finish(composition: Composition, context: Context, outputs: Outputs) -> Ima
         progress=context.progress,
         jobs=context.jobs,
     )
-    return evolve(image, files=tuple(files))
+    return evolve(image, files=tuple(files), checksums=outputs.destination.checksums)

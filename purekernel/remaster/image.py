@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import Path
 from typing import BinaryIO
 
 from attrs import field
@@ -62,6 +63,7 @@ class Image:
         disk: options for the disk image.
         limits: limits on what is read again to write an output.
         files: the files that were written.
+        checksums: the file with their checksums; ``None`` if none were written.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Image:
     disk: DiskChoice = DiskChoice()
     limits: Limits = field(default=DEFAULT_LIMITS, repr=False)
     files: tuple[Output, ...] = ()
+    checksums: Path | None = None
 
     def write_iso(self, stream: BinaryIO) -> None:
         """Write the ISO to a file that is open for reading and writing in binary mode.

@@ -68,7 +68,10 @@ def test_iso_replaces_the_earlier_one_and_its_path_is_printed(
         f"{ISO}  {len(data) / 1e6:.2f} MB",
         f"  sha256:{hashlib.sha256(data).hexdigest()}",
         f"  replaced sha256:{hashlib.sha256(b'of an earlier build').hexdigest()}",
+        "SHA256SUMS  checksums, for sha256sum -c",
     ]
+    line = f"{hashlib.sha256(data).hexdigest()}  {ISO}\n"
+    assert (folder / "SHA256SUMS").read_text(encoding="utf-8") == line
 
 
 def test_output_option_names_a_file_and_the_summary_what_it_replaced(
@@ -168,6 +171,10 @@ def test_json_describes_the_outputs(folder: Path, capsys: pytest.CaptureFixture[
     assert summary["core"]["sha256"] == summary["outputs"][1]["sha256"]
     assert summary["core"]["counts"]["devices"] > 0
     assert summary["core"]["counts"]["hard_links"] > 0
+    assert summary["checksums"] == "SHA256SUMS"
+    sums = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    listed = {Path(line[66:]): line[:64] for line in sums}
+    assert listed == {Path(each["path"]): each["sha256"] for each in summary["outputs"]}
     assert summary["seconds"]["total"] > 0
     assert gzip.decompress((folder / "core.gz").read_bytes())[:6] == b"070701"
 

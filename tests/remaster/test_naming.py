@@ -44,8 +44,8 @@ def test_microkernel_without_version_is_refused(workshop: Workshop) -> None:
 
 def test_output_names_have_a_fixed_order() -> None:
     kinds = Outputs(kinds=["pxe", "iso"]).kinds_for(Recipe())
-    assert output_names("my-core", kinds, Recipe()) == ["my-core.iso", "my-core.pxe"]
+    assert output_names("my-core", kinds, Recipe()) == ["my-core.iso", "my-core.pxe", "SHA256SUMS"]
     kinds = Outputs(kinds=["core"]).kinds_for(Recipe())
-    assert output_names("my-core", kinds, Recipe()) == ["core.gz", "vmlinuz"]
+    assert output_names("my-core", kinds, Recipe()) == ["core.gz", "vmlinuz", "SHA256SUMS"]
     with pytest.raises(UsageError):
         Outputs(kinds=[])

@@ -12,6 +12,7 @@ from attrs import evolve
 from purekernel.errors import OutputError, UsageError
 from purekernel.formats.boot_losses import refuse_losses
 from purekernel.formats.tar import build_tar
+from purekernel.host.checksums import CHECKSUMS
 from purekernel.host.windows_names import check_windows_name
 from purekernel.host.write import Output, WriteOutput
 from purekernel.progress import Progress, Silent
@@ -41,7 +42,7 @@ def write_image(
     progress: Progress | None = None,
     jobs: int | None = None,
 ) -> list[Output]:
-    """Write ``image`` into ``folder``, all files or none.
+    """Write ``image`` into ``folder``, all files or none, and add them to its SHA256SUMS.
 
     Args:
         image: the image to write.
@@ -59,6 +60,7 @@ def write_image(
         CombinedError: it would lose several.
         BootMenuError: the ISO's menu cannot be converted for a server's folder.
         OutputError: a file cannot be written; existing files stay unchanged.
+        InputError: the folder's SHA256SUMS cannot be read, or has lines of another kind.
         UnrepresentableError: ISO 9660, FAT or tar cannot represent an entry of the image, or the
             size of the disk is too small.
     """
@@ -84,7 +86,7 @@ def write_outputs(
         refuse_losses(image.iso_losses, source=image.name)
     image = _fit(image, outputs)
     with (progress or Silent()).step("writing"), running_executor(jobs=jobs) as executor:
-        return outputs.destination.write(_contents(image, wanted, executor))
+        return outputs.destination.write(_contents(image, wanted, executor), checksums=True)
 
 
 def _fit(image: Image, outputs: Outputs) -> Image:
@@ -209,4 +211,4 @@ def output_names(
         Emit.DISK: [name + recipe.disk.file_ending],
         Emit.OCI: [oci_name(name, archive=recipe.oci.archive)],
     }
-    return [path for kind in kinds for path in names[kind]]
+    return [*(path for kind in kinds for path in names[kind]), CHECKSUMS]
