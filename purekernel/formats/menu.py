@@ -173,12 +173,15 @@ def build_loader_config(menu: Menu) -> dict[bytes, bytes]:
     return files
 
 
-def build_syslinux_config(menu: Menu, *, interface: bytes | None = None) -> bytes:
+def build_syslinux_config(
+    menu: Menu, *, interface: bytes | None = None, root: bytes = b"/"
+) -> bytes:
     """Return ``menu`` as a file for isolinux, syslinux, extlinux or pxelinux.
 
     Args:
         menu: the menu.
         interface: the program that shows the menu, such as ``menu.c32``; ``None`` for a prompt.
+        root: what precedes the paths; empty for paths from the folder of pxelinux.
 
     Raises:
         BootMenuError: a label or a path has blanks, or a title a line break.
@@ -210,9 +213,9 @@ def build_syslinux_config(menu: Menu, *, interface: bytes | None = None) -> byte
         lines += [b"", b"label " + entry.label, b"\tmenu label " + entry.title]
         if index == menu.default_index:
             lines.append(b"\tmenu default")
-        lines.append(b"\tlinux /" + entry.kernel)
+        lines.append(b"\tlinux " + root + entry.kernel)
         if entry.initrds:
-            lines.append(b"\tinitrd " + b",".join(b"/" + path for path in entry.initrds))
+            lines.append(b"\tinitrd " + b",".join(root + path for path in entry.initrds))
         if entry.words:
             lines.append(b"\tappend " + b" ".join(entry.words))
     return b"\n".join((*lines, b""))

@@ -20,7 +20,7 @@ from purekernel.recipe.outputs import Outputs
 from purekernel.recipe.system import serial_faults
 from purekernel.remaster.image import Image
 from purekernel.remaster.make import make_image
-from purekernel.remaster.outputs.write import write_outputs
+from purekernel.remaster.outputs.write import find_notes, write_outputs
 from purekernel.remaster.system import serial_passes
 
 
@@ -85,6 +85,7 @@ def _build(
 def _finish(composition: Composition, context: Context, outputs: Outputs) -> Image:
     outputs.destination.check_checksums()  # what is wrong is found before the work
     image = make_image(composition, context, outputs)
+    image = evolve(image, notes=(*image.notes, *find_notes(image)))
     if outputs.destination == Destination():
         return image
     files = write_outputs(

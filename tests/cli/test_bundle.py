@@ -235,11 +235,12 @@ def test_dry_run_of_an_image_names_its_outputs(
 ) -> None:
     options = ("--iso-version", "0.9.0.1", "--emit", "iso,pxe", "-o", workshop.out)
     assert workshop.run("build", "--dry-run", *options) == 0
-    last = capsys.readouterr().out.splitlines()[-3:]
+    last = capsys.readouterr().out.splitlines()[-4:]
     assert last == [
         "└── writes",
         f"    ├── {workshop.out / 'rz_mk_dev-image.0.9.0.1.iso'}",
-        f"    └── {workshop.out / 'rz_mk_dev-image.0.9.0.1.pxe'}",
+        f"    ├── {workshop.out / 'rz_mk_dev-image.0.9.0.1.pxe'}",
+        f"    └── {workshop.out / 'SHA256SUMS'}",
     ]
     assert not workshop.out.exists()
 

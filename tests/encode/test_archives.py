@@ -71,7 +71,7 @@ def test_bytes_depend_neither_on_pieces_nor_on_jobs(compression: ArchiveCompress
 def test_more_effort_is_smaller_archive(compression: ArchiveCompression) -> None:
     data = b"".join(path.read_bytes() for path in sorted(Path(encode.__file__).parent.glob("*.py")))
     sizes = [len(pack([data], compression, effort=effort)) for effort in Effort]
-    assert sizes[0] > sizes[1] > sizes[2]
+    assert sizes[0] >= sizes[1] > sizes[2]
 
 
 def test_blocks_ahead_are_bounded() -> None:

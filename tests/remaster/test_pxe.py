@@ -15,7 +15,7 @@ from purekernel.recipe.iso_files import IsoChoice
 from purekernel.recipe.model import Recipe
 from purekernel.remaster.build import build
 from purekernel.remaster.image import Image
-from purekernel.remaster.outputs.pxe import build_pxe_files
+from purekernel.remaster.outputs.pxe import build_pxe_files, find_left_out_labels
 from purekernel.tree import Directory, File, Metadata, Tree, put_file
 from tests.builds import Encoding, Options, build_image
 
@@ -174,3 +174,124 @@ def test_files_outside_boot_are_reported() -> None:
         ),
     )
     assert b"cde/onboot.lst" in image.iso
+
+
+# A plain Core keeps the labels of its base.
+
+LABELS = (
+    b"default b\nprompt 1\ntimeout 300\n"
+    b"label a\nmenu label ^First of two\nkernel /boot/vmlinuz\n"
+    b"append initrd=/boot/core.gz quiet\n"
+    b"label b\nlinux /boot/vmlinuz\ninitrd /boot/core.gz,/boot/my.gz\nappend loglevel=3 tce=sda1\n"
+)
+
+
+def plain_image(menu: bytes) -> Image:
+    """Return an image with a menu, without the conventions of Razor."""
+    return evolve(menu_image(menu), generation=None, name="my-core-1.0")
+
+
+def test_labels_default_and_timeout_are_in_the_menus_of_a_plain_core() -> None:
+    files = build_pxe_files(plain_image(LABELS))
+    assert list(files) == [
+        "boot/vmlinuz", "boot/core.gz", "boot/my.gz", "pxelinux.cfg/default", "boot.ipxe",
+        "grub/grub.cfg",
+    ]  # fmt: skip
+    assert bytes(files["pxelinux.cfg/default"]).decode() == (
+        "# my-core-1.0\n"
+        "prompt 1\n"
+        "timeout 100\n"  # which the build sets
+        "default b\n"
+        "\n"
+        "label a\n"
+        "\tmenu label First of two\n"
+        "\tlinux boot/vmlinuz\n"
+        "\tinitrd boot/core.gz\n"
+        "\tappend quiet\n"
+        "\n"
+        "label b\n"
+        "\tmenu label b\n"
+        "\tmenu default\n"
+        "\tlinux boot/vmlinuz\n"
+        "\tinitrd boot/core.gz,boot/my.gz\n"
+        "\tappend loglevel=3 tce=sda1\n"
+    )
+    assert bytes(files["boot.ipxe"]).decode() == (
+        "#!ipxe\n"
+        "# my-core-1.0\n"
+        "\n"
+        "menu my-core-1.0\n"
+        "item entry0 First of two\n"
+        "item entry1 b\n"
+        "choose --default entry1 --timeout 10000 entry && goto ${entry} || exit\n"
+        "\n"
+        ":entry0\n"
+        "kernel boot/vmlinuz initrd=core.gz quiet\n"
+        "initrd boot/core.gz\n"
+        "boot\n"
+        "\n"
+        ":entry1\n"
+        "kernel boot/vmlinuz initrd=core.gz initrd=my.gz loglevel=3 tce=sda1\n"
+        "initrd boot/core.gz\n"
+        "initrd boot/my.gz\n"
+        "boot\n"
+    )
+    grub = bytes(files["grub/grub.cfg"]).decode()
+    assert grub.startswith("# my-core-1.0\nset default=1\nset timeout=10\n")
+    assert "  linux /boot/vmlinuz loglevel=3 tce=sda1\n  initrd /boot/core.gz /boot/my.gz\n" in grub
+
+
+def test_menu_that_waits_waits_on_the_network_too() -> None:
+    files = build_pxe_files(plain_image(LABELS.replace(b"timeout 300\n", b"")))
+    assert b"timeout 0\n" in files["pxelinux.cfg/default"]
+    assert b"choose --default entry1 entry && goto" in files["boot.ipxe"]
+    assert b"set timeout=-1\n" in files["grub/grub.cfg"]
+
+
+def test_menu_without_prompt_boots_its_default_at_once() -> None:
+    files = build_pxe_files(plain_image(LABELS.replace(b"prompt 1", b"prompt 0")))
+    assert bytes(files["boot.ipxe"]).decode() == (
+        "#!ipxe\n"
+        "# my-core-1.0\n"
+        "kernel boot/vmlinuz initrd=core.gz initrd=my.gz loglevel=3 tce=sda1\n"
+        "initrd boot/core.gz\n"
+        "initrd boot/my.gz\n"
+        "boot\n"
+    )
+    assert b"prompt 0\n" in files["pxelinux.cfg/default"]
+    assert b"set timeout=0\n" in files["grub/grub.cfg"]
+
+
+def test_image_without_menu_has_one_entry() -> None:
+    image = evolve(plain_image(LABELS), boot=None, kernel_words=(b"quiet",))
+    files = build_pxe_files(image)
+    assert b"default core\n\nlabel core\n" in files["pxelinux.cfg/default"]
+    assert b"kernel boot/vmlinuz initrd=core.gz initrd=my.gz quiet\n" in files["boot.ipxe"]
+    assert b"menuentry my-core-1.0 --id core {\n" in files["grub/grub.cfg"]
+
+
+def test_labels_without_a_kernel_of_the_iso_are_reported() -> None:
+    menu = LABELS + b"label memtest\nkernel memtest\nlabel local\nlocalboot 0\n"
+    (note,) = find_left_out_labels(plain_image(menu))
+    assert note == (
+        "the menus for booting over the network do not include 2 labels without a kernel on the "
+        "ISO, for example 'memtest' of 'boot/isolinux/isolinux.cfg'"
+    )
+    assert list(find_left_out_labels(plain_image(LABELS))) == []
+    assert list(find_left_out_labels(menu_image(menu))) == []
+
+
+@pytest.mark.parametrize("word", [b"x=${net0/mac}", b"#x", b"&&", b"||"])
+def test_words_that_ipxe_would_read_are_refused(word: bytes) -> None:
+    image = plain_image(LABELS.replace(b"quiet", b"quiet " + word))
+    with pytest.raises(BootMenuError) as caught:
+        build_pxe_files(image)
+    assert str(caught.value) == (
+        f"a script of iPXE cannot hold '{word.decode()}', which means something else there"
+    )
+
+
+def test_titles_have_nothing_that_ipxe_would_read() -> None:
+    title = b"#1 ${x} && Core || a&&b"
+    image = plain_image(LABELS.replace(b"^First of two", title))
+    assert b"item entry0 1 x} Core a&&b\n" in build_pxe_files(image)["boot.ipxe"]

@@ -1,76 +1,186 @@
-"""Build the files that a TFTP or HTTP server needs to boot an image over the network."""
+"""Build the files that a TFTP or HTTP server needs to boot an image over the network.
+
+Source: the Syslinux Project's page on PXELINUX; the iPXE Project's pages on scripting, ``choose``
+and ``initrd``; the GRUB manual, "Network".
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 from attrs import evolve
 
 from purekernel.errors import BootMenuError
-from purekernel.formats.booted import INITRD, Booted, read_booted
+from purekernel.formats.booted import INITRD, load_boot_menu, read_booted
+from purekernel.formats.menu import (
+    Menu,
+    MenuEntry,
+    build_grub_config,
+    build_syslinux_config,
+    read_menu,
+    split_words,
+)
 from purekernel.host.windows_names import check_windows_name
 from purekernel.remaster.image import Image
-from purekernel.tree import Buffer, File, display
+from purekernel.tree import Buffer, File, display, with_example
 from purekernel.tree.path import name
 
 # Names that file systems, menus and URLs accept without quoting.
 _PLAIN = re.compile(rb"[0-9A-Za-z_+~-][0-9A-Za-z._+~-]*")
 
+# The one label that the conventions of Razor have.
+_MICROKERNEL = b"microkernel"
+# The label of the image of a base without a menu.
+_CORE = b"core"
+
+# What iPXE takes for more than text: the start of a setting, a comment, operators.
+_IPXE_SYNTAX = re.compile(rb"\$\{|(?<!\S)(?:#|\|\|(?!\S)|&&(?!\S))")
+_MILLISECONDS_PER_TENTH = 100
+
 
 def build_pxe_files(image: Image) -> dict[str, Buffer]:
     """Return the contents of a server's folder, by relative path.
 
-    The menus boot the default of the ISO's menu, with all its initrds. Paths in the menus are
-    relative to the folder of ``pxelinux.0``, and to the iPXE script. The image does not contain
-    ``pxelinux.0``; use the one of the server's Syslinux.
+    The menus have the entries of the ISO's menu that boot Linux, its default and its timeout. By
+    the conventions of Razor they have the default alone, as ``microkernel``. Paths in the menus of
+    pxelinux and iPXE are relative to the folder of ``pxelinux.0``, and to the script; those of GRUB
+    start at the top of the server. The image does not contain these boot loaders; use those of the
+    server.
 
     Raises:
         BootMenuError: the menu names a kernel or initrd that is not on the ISO, or whose name is
-            not portable.
+            not portable, or it has words that a menu cannot hold.
     """
-    booted, contents = _booted(image)
-    files: dict[str, Buffer] = {_host_path(path): data for path, data in contents.items()}
-    files["pxelinux.cfg/default"] = _pxelinux(image, booted)
-    files["boot.ipxe"] = _ipxe(image, booted)
+    menu = _menu(image)
+    files: dict[str, Buffer] = {}
+    for entry in menu.entries:
+        for path in (entry.kernel, *entry.initrds):
+            node = image.iso[path]
+            if isinstance(node, File):
+                files[_host_path(path)] = node.content
+    title = b"# " + image.name.encode() + b"\n"
+    if image.generation is None:
+        files["pxelinux.cfg/default"] = title + build_syslinux_config(menu, root=b"")
+        files["boot.ipxe"] = _ipxe(title, menu)
+        files["grub/grub.cfg"] = title + build_grub_config(menu)
+    else:
+        files["pxelinux.cfg/default"] = title + _pxelinux(menu.entries[0])
+        files["boot.ipxe"] = _ipxe(title, menu)
     return files
 
 
-def _booted(image: Image) -> tuple[Booted, dict[bytes, Buffer]]:
-    """Return what the ISO's menu boots by default, and the content of its files."""
-    found = None if image.boot is None else read_booted(image.iso, image.boot.boot_image)
-    booted = found or Booted(kernel=image.kernel_path, initrds=(), words=image.kernel_words)
-    if not booted.initrds:
-        booted = evolve(booted, initrds=tuple(path for path, _content in image.initrds))
-    nodes = ((path, image.iso[path]) for path in (booted.kernel, *booted.initrds))
-    return booted, {path: node.content for path, node in nodes if isinstance(node, File)}
+def find_left_out_labels(image: Image) -> Iterator[str]:
+    """Yield a note about the labels of the ISO's menu that the menus for the network lack."""
+    if image.boot is None or image.generation is not None:
+        return
+    loaded = load_boot_menu(image.iso, image.boot.boot_image)
+    if loaded is None:
+        return
+    path, menu = loaded
+    known = {entry.label for entry in _menu(image).entries}
+    lost = [label for label in menu.labels if label not in known]
+    if lost:
+        example = with_example(
+            len(lost), "label", display(lost[0]), clause=" without a kernel on the ISO"
+        )
+        yield f"the menus for booting over the network do not include {example} of {display(path)}"
 
 
-def _pxelinux(image: Image, booted: Booted) -> bytes:
+def _menu(image: Image) -> Menu:
+    """Return the entries that the server's menus have, with their initrds."""
+    only_default = image.generation is not None
+    menu = None
+    if image.boot is not None and not only_default:
+        menu = read_menu(image.iso, image.boot.boot_image)
+    if menu is None:
+        label = _MICROKERNEL if only_default else _CORE
+        menu = Menu(entries=(_default_entry(image, label),), timeout=0)
+    initrds = tuple(path for path, _content in image.initrds)
+    if not any(entry.initrds for entry in menu.entries):
+        entries = tuple(evolve(each, initrds=initrds) for each in menu.entries)
+        return evolve(menu, entries=entries)
+    return menu
+
+
+def _default_entry(image: Image, label: bytes) -> MenuEntry:
+    """Return what the ISO's menu boots by default; without a menu, the kernel and its words."""
+    booted = None if image.boot is None else read_booted(image.iso, image.boot.boot_image)
+    if booted is None:
+        return MenuEntry(
+            label=label,
+            title=image.name.encode(),
+            kernel=image.kernel_path,
+            words=image.kernel_words,
+        )
+    return MenuEntry(
+        label=label,
+        title=image.name.encode(),
+        kernel=booted.kernel,
+        initrds=booted.initrds,
+        words=split_words(b" ".join(booted.words)),
+    )
+
+
+def _pxelinux(entry: MenuEntry) -> bytes:
+    """Return the menu of a Microkernel."""
     lines = [
-        b"# " + image.name.encode(),
-        b"default microkernel",
+        b"default " + entry.label,
         b"prompt 0",
         b"",
-        b"label microkernel",
-        b"\tkernel " + booted.kernel,
-        b"\tappend " + b" ".join([INITRD + b",".join(booted.initrds), *booted.words]),
+        b"label " + entry.label,
+        b"\tkernel " + entry.kernel,
+        b"\tappend " + b" ".join([INITRD + b",".join(entry.initrds), *entry.words]),
         b"",
     ]
     return b"\n".join(lines)
 
 
-def _ipxe(image: Image, booted: Booted) -> bytes:
-    # A kernel that starts through its EFI stub finds its initrds by these words.
-    arguments = [INITRD + name(initrd) for initrd in booted.initrds]
-    lines = [
-        b"#!ipxe",
-        b"# " + image.name.encode(),
-        b" ".join([b"kernel", booted.kernel, *arguments, *booted.words]),
-        *(b"initrd " + initrd for initrd in booted.initrds),
-        b"boot",
-        b"",
-    ]
-    return b"\n".join(lines)
+def _ipxe(title: bytes, menu: Menu) -> bytes:
+    """Return a script that boots the default entry, after a menu if there is a choice."""
+    default = menu.entries[menu.default_index]
+    lines = [b"#!ipxe", title.rstrip(b"\n")]
+    if len(menu.entries) == 1 or menu.timeout == 0:
+        return b"\n".join([*lines, *_ipxe_boot(default), b""])
+    lines += [b"", b"menu " + _ipxe_text(title.removeprefix(b"# ").strip())]
+    # Labels of a script cannot have blanks.
+    names = [b"entry%d" % number for number in range(len(menu.entries))]
+    for item, entry in zip(names, menu.entries, strict=True):
+        lines.append(b" ".join([b"item", item, _ipxe_text(entry.title)]))
+    choose = b"choose --default " + names[menu.default_index]
+    if menu.timeout is not None:
+        choose += b" --timeout %d" % (menu.timeout * _MILLISECONDS_PER_TENTH)
+    lines.append(choose + b" entry && goto ${entry} || exit")
+    for item, entry in zip(names, menu.entries, strict=True):
+        lines += [b"", b":" + item, *_ipxe_boot(entry)]
+    return b"\n".join([*lines, b""])
+
+
+def _ipxe_boot(entry: MenuEntry) -> Iterator[bytes]:
+    """Yield the commands that boot an entry.
+
+    A kernel that starts through its EFI stub finds its initrds by the words ``initrd=``.
+    """
+    initrds = [INITRD + name(initrd) for initrd in entry.initrds]
+    yield b" ".join([b"kernel", entry.kernel, *initrds, *_checked(entry.words)])
+    for initrd in entry.initrds:
+        yield b"initrd " + initrd
+    yield b"boot"
+
+
+def _checked(words: Iterable[bytes]) -> Iterator[bytes]:
+    for word in words:
+        if _IPXE_SYNTAX.search(word):
+            raise BootMenuError(
+                f"a script of iPXE cannot hold {display(word)}, which means something else there",
+                hint="leave the word out of the kernel's command line",
+            )
+        yield word
+
+
+def _ipxe_text(text: bytes) -> bytes:
+    """Return text for people without what iPXE would take for more."""
+    return b" ".join(_IPXE_SYNTAX.sub(b"", text).split())
 
 
 def _host_path(path: bytes) -> str:

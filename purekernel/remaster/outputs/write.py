@@ -23,7 +23,7 @@ from purekernel.remaster.disc import no_tce
 from purekernel.remaster.image import Image
 from purekernel.remaster.outputs.disk import build_disk
 from purekernel.remaster.outputs.oci import build_oci, oci_name, write_oci_archive
-from purekernel.remaster.outputs.pxe import build_pxe_files
+from purekernel.remaster.outputs.pxe import build_pxe_files, find_left_out_labels
 from purekernel.remaster.outputs.rootfs import archive_compression, rootfs_name, write_rootfs
 from purekernel.repos.tinycore.placement import TCE
 from purekernel.rootfs.ownership import STAFF_GROUP, TC_USER
@@ -87,6 +87,11 @@ def write_outputs(
     image = _fit(image, outputs)
     with (progress or Silent()).step("writing"), running_executor(jobs=jobs) as executor:
         return outputs.destination.write(_contents(image, wanted, executor), checksums=True)
+
+
+def find_notes(image: Image) -> list[str]:
+    """Return notes about what the outputs of ``image`` lack."""
+    return list(find_left_out_labels(image)) if Emit.PXE in image.kinds else []
 
 
 def _fit(image: Image, outputs: Outputs) -> Image:
