@@ -27,6 +27,7 @@ from purekernel.formats.tar import parse_tar
 from purekernel.input import Input
 from purekernel.recipe.keys import Named
 from purekernel.recipe.oci import OciChoice, RootfsChoice
+from purekernel.recipe.request import Request, bundle_changes
 from purekernel.remaster.containers import export_root, find_architecture, make_container
 from purekernel.tree import File, Metadata, Socket, Tree
 
@@ -339,3 +340,34 @@ def test_written_archive_has_no_names_of_users(tmp_path: Path) -> None:
     path = write_image(image(), tmp_path, kinds=[Emit.OCI])[0].path
     with tarfile.open(fileobj=io.BytesIO(path.read_bytes())) as archive:
         assert {(each.uid, each.uname, each.mtime) for each in archive} == {(0, "", 1_000_000_000)}
+
+
+def test_wrong_values_are_located() -> None:
+    text = (
+        '[oci]\nname = "My/Core"\ntag = "1:0"\nuser = "a b"\nworking-dir = "home"\n'
+        'env = ["1=x"]\nlabels = ["x"]\nexposed-ports = ["65536", "80/ip"]\n'
+        'volumes = ["/a/../b"]\narchitecture = "x86 64"\ncommand = []\n'
+        '[rootfs]\ncompression = "xz"\n'
+    )
+    found = refusals(text)
+    assert [each.partition(" must ")[0] for each in found] == [
+        "line 10: 'name'",
+        "line 11: 'tag'",
+        "line 12: 'user'",
+        "line 13: 'working-dir'",
+        "line 14: item 1 of 'env'",
+        "line 15: item 1 of 'labels'",
+        "line 16: item 1 of 'exposed-ports'",
+        "line 16: item 2 of 'exposed-ports'",
+        "line 17: item 1 of 'volumes'",
+        "line 18: 'architecture'",
+        "line 19: 'command'",
+        "line 21: 'compression'",
+    ]
+    assert found[-1].endswith('must be none, gzip or zstd, got "xz"')
+
+
+def test_option_replaces_the_compression_of_the_recipe() -> None:
+    changes = bundle_changes(Request(rootfs_compression="none"))
+    assert changes.rootfs.compression is ArchiveCompression.NONE
+    assert bundle_changes(Request()).rootfs.compression is ArchiveCompression.GZIP

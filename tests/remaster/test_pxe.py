@@ -15,7 +15,7 @@ from purekernel.recipe.iso_files import IsoChoice
 from purekernel.recipe.model import Recipe
 from purekernel.remaster.build import build
 from purekernel.remaster.image import Image
-from purekernel.remaster.outputs.pxe import build_pxe_files, find_left_out_labels
+from purekernel.remaster.outputs.pxe import build_pxe_files, find_left_out
 from purekernel.tree import Directory, File, Metadata, Tree, put_file
 from tests.builds import Encoding, Options, build_image
 
@@ -272,13 +272,13 @@ def test_image_without_menu_has_one_entry() -> None:
 
 def test_labels_without_a_kernel_of_the_iso_are_reported() -> None:
     menu = LABELS + b"label memtest\nkernel memtest\nlabel local\nlocalboot 0\n"
-    (note,) = find_left_out_labels(plain_image(menu))
+    (note,) = find_left_out(plain_image(menu))
     assert note == (
         "the menus for booting over the network do not include 2 labels without a kernel on the "
         "ISO, for example 'memtest' of 'boot/isolinux/isolinux.cfg'"
     )
-    assert list(find_left_out_labels(plain_image(LABELS))) == []
-    assert list(find_left_out_labels(menu_image(menu))) == []
+    assert list(find_left_out(plain_image(LABELS))) == []
+    assert list(find_left_out(menu_image(menu))) == []
 
 
 @pytest.mark.parametrize("word", [b"x=${net0/mac}", b"#x", b"&&", b"||"])
@@ -295,3 +295,39 @@ def test_titles_have_nothing_that_ipxe_would_read() -> None:
     title = b"#1 ${x} && Core || a&&b"
     image = plain_image(LABELS.replace(b"^First of two", title))
     assert b"item entry0 1 x} Core a&&b\n" in build_pxe_files(image)["boot.ipxe"]
+
+
+NETWORK_GRUB = b"MZ normal\0efinet\0net\0tftp\0/boot/grub\0"
+
+
+def with_loaders(**loaders: bytes) -> Image:
+    image = plain_image(LABELS)
+    iso = image.iso.copy()
+    for file, content in loaders.items():
+        path = b"efi/boot/" + file.encode() + b".efi"
+        put_file(iso, path, content, metadata=Metadata(mode=0o644))
+    return evolve(image, iso=iso)
+
+
+def test_grub_of_the_base_that_reads_the_network_is_included_with_its_shim() -> None:
+    image = with_loaders(bootx64=b"MZ shim", grubx64=NETWORK_GRUB)
+    files = build_pxe_files(image)
+    assert files["EFI/BOOT/BOOTX64.EFI"] == b"MZ shim"
+    assert files["EFI/BOOT/grubx64.efi"] == NETWORK_GRUB
+    assert files["boot/grub/grub.cfg"] == files["grub/grub.cfg"]
+    assert list(find_left_out(image)) == []
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [b"MZ systemd-boot", NETWORK_GRUB.replace(b"efinet", b"xfinet"), NETWORK_GRUB + b"(memdisk)"],
+)
+def test_loader_that_does_not_read_the_network_is_reported(loader: bytes) -> None:
+    image = with_loaders(BOOTX64=loader)
+    assert not [path for path in build_pxe_files(image) if "EFI" in path]
+    assert list(find_left_out(image)) == [
+        (
+            "'efi/boot/BOOTX64.efi' of the base does not read a menu over the network, so the "
+            "files for booting over the network do not include it"
+        )
+    ]

@@ -34,6 +34,14 @@ _MICROKERNEL = b"microkernel"
 # The label of the image of a base without a menu.
 _CORE = b"core"
 
+# The base's loaders for UEFI, in the folder where firmware looks for them.
+_LOADER = re.compile(rb"EFI/BOOT/[^/]+\.EFI", re.IGNORECASE)
+# The names of GRUB's modules that read files over the network; a name ends in NUL in a loader.
+_NETWORK_MODULES = re.compile(rb"(?<![a-z])(?:tftp|http)\0")
+_CARD_MODULE = b"efinet\0"
+# In the prefix of a GRUB that brings a menu of its own, which looks for the base's medium.
+_OWN_MENU = b"(memdisk)"
+
 # What iPXE takes for more than text: the start of a setting, a comment, operators.
 _IPXE_SYNTAX = re.compile(rb"\$\{|(?<!\S)(?:#|\|\|(?!\S)|&&(?!\S))")
 _MILLISECONDS_PER_TENTH = 100
@@ -45,8 +53,8 @@ def build_pxe_files(image: Image) -> dict[str, Buffer]:
     The menus have the entries of the ISO's menu that boot Linux, its default and its timeout. By
     the conventions of Razor they have the default alone, as ``microkernel``. Paths in the menus of
     pxelinux and iPXE are relative to the folder of ``pxelinux.0``, and to the script; those of GRUB
-    start at the top of the server. The image does not contain these boot loaders; use those of the
-    server.
+    start at the top of the server. These boot loaders are those of the server; only a GRUB of the
+    base that reads its menu over the network is among the files.
 
     Raises:
         BootMenuError: the menu names a kernel or initrd that is not on the ISO, or whose name is
@@ -64,15 +72,30 @@ def build_pxe_files(image: Image) -> dict[str, Buffer]:
         files["pxelinux.cfg/default"] = title + build_syslinux_config(menu, root=b"")
         files["boot.ipxe"] = _ipxe(title, menu)
         files["grub/grub.cfg"] = title + build_grub_config(menu)
+        if loaders := _network_loaders(image):
+            files |= loaders
+            files["boot/grub/grub.cfg"] = files["grub/grub.cfg"]
     else:
         files["pxelinux.cfg/default"] = title + _pxelinux(menu.entries[0])
         files["boot.ipxe"] = _ipxe(title, menu)
     return files
 
 
-def find_left_out_labels(image: Image) -> Iterator[str]:
-    """Yield a note about the labels of the ISO's menu that the menus for the network lack."""
-    if image.boot is None or image.generation is not None:
+def find_left_out(image: Image) -> Iterator[str]:
+    """Yield notes about the base's loaders and labels that the files for the network lack."""
+    if image.generation is not None:
+        return
+    loaders = _loaders(image)
+    if loaders and not _network_loaders(image):
+        yield (
+            f"{display(loaders[0])} of the base does not read a menu over the network, so the "
+            "files for booting over the network do not include it"
+        )
+    yield from _left_out_labels(image)
+
+
+def _left_out_labels(image: Image) -> Iterator[str]:
+    if image.boot is None:
         return
     loaded = load_boot_menu(image.iso, image.boot.boot_image)
     if loaded is None:
@@ -85,6 +108,39 @@ def find_left_out_labels(image: Image) -> Iterator[str]:
             len(lost), "label", display(lost[0]), clause=" without a kernel on the ISO"
         )
         yield f"the menus for booting over the network do not include {example} of {display(path)}"
+
+
+def _loaders(image: Image) -> list[bytes]:
+    """Return the paths of the base's loaders for UEFI."""
+    return [
+        path
+        for path, node in image.iso.walk()
+        if isinstance(node, File) and _LOADER.fullmatch(path)
+    ]
+
+
+def _network_loaders(image: Image) -> dict[str, Buffer]:
+    """Return the base's loaders for UEFI if there is a GRUB for the network among them.
+
+    The others, such as shim, load it. Firmware asks for names in capitals.
+    """
+    contents = {path: image.iso[path] for path in _loaders(image)}
+    data = {path: node.content for path, node in contents.items() if isinstance(node, File)}
+    if not any(map(_reads_network, data.values())):
+        return {}
+    return {_host_path(_in_capitals(path)): content for path, content in data.items()}
+
+
+def _reads_network(loader: Buffer) -> bool:
+    data = bytes(loader)
+    return _CARD_MODULE in data and bool(_NETWORK_MODULES.search(data)) and _OWN_MENU not in data
+
+
+def _in_capitals(path: bytes) -> bytes:
+    """Return the path of a loader as UEFI writes it: in capitals, except names that shim loads."""
+    last = name(path)
+    is_default = last.lower().startswith(b"boot")
+    return b"EFI/BOOT/" + (last.upper() if is_default else last)
 
 
 def _menu(image: Image) -> Menu:

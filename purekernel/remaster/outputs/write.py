@@ -23,7 +23,7 @@ from purekernel.remaster.disc import no_tce
 from purekernel.remaster.image import Image
 from purekernel.remaster.outputs.disk import build_disk
 from purekernel.remaster.outputs.oci import build_oci, oci_name, write_oci_archive
-from purekernel.remaster.outputs.pxe import build_pxe_files, find_left_out_labels
+from purekernel.remaster.outputs.pxe import build_pxe_files, find_left_out
 from purekernel.remaster.outputs.rootfs import archive_compression, rootfs_name, write_rootfs
 from purekernel.repos.tinycore.placement import TCE
 from purekernel.rootfs.ownership import STAFF_GROUP, TC_USER
@@ -91,7 +91,7 @@ def write_outputs(
 
 def find_notes(image: Image) -> list[str]:
     """Return notes about what the outputs of ``image`` lack."""
-    return list(find_left_out_labels(image)) if Emit.PXE in image.kinds else []
+    return list(find_left_out(image)) if Emit.PXE in image.kinds else []
 
 
 def _fit(image: Image, outputs: Outputs) -> Image:
