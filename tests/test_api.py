@@ -35,11 +35,12 @@ def test_every_option_of_build_is_an_attribute_of_a_record() -> None:
     renamed = {
         "emit": "kinds", "output": "folder", "no_nested": "nested", "max_unpacked": "limits",
     }  # fmt: skip
-    assert {*boot, *volume, *renamed} <= options
-    options -= {*boot, *volume, *renamed}
+    disk = {"disk_format", "disk_size", "disk_free"}
+    assert {*boot, *volume, *disk, *renamed} <= options
+    options -= {*boot, *volume, *disk, *renamed}
     records = {*fields_dict(Request), *fields_dict(Context), *fields_dict(Outputs)}
-    assert {*renamed.values(), "boot", "volume"} <= records
-    assert options == records - {*renamed.values(), "boot", "volume"} - {
+    assert {*renamed.values(), "boot", "volume", "disk"} <= records
+    assert options == records - {*renamed.values(), "boot", "volume", "disk"} - {
         # Only users of the library can set these.
         "environment", "progress", "report", "cache", "file", "stream",
     }  # fmt: skip
@@ -49,9 +50,9 @@ def test_every_option_of_build_is_an_attribute_of_a_record() -> None:
 
 def test_every_command_that_fetches_has_the_same_options() -> None:
     only_build = {"keep_owners", "keep_iso_files", "drop_boot", "boot", "volume", "overlays"}
-    only_build |= {"layout", "strict"}
+    only_build |= {"layout", "strict", "rootfs_compression"}
     assert "locked" not in {parameter.name for parameter in lock_command.params}
-    only_build |= {"locked", "hybrid"}
+    only_build |= {"locked", "hybrid", "disk"}
     for command in (build_command, bundle_command, fetch_command, lock_command):
         options = {parameter.name for parameter in command.params}
         assert {*REQUEST_OPTIONS, *STORE_OPTIONS} - only_build <= options
@@ -86,7 +87,7 @@ def test_paths_and_outputs_may_be_strings(image: Image, tmp_path: Path) -> None:
 def test_empty_request_is_refused(image: Image, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no output is named"):
         write_image(image, tmp_path, kinds=[])
-    with pytest.raises(UsageError, match="initrd, pxe or tce: 'usb' is not a valid"):
+    with pytest.raises(UsageError, match="tce, rootfs, oci or disk: 'usb' is not a valid"):
         write_image(image, tmp_path, kinds=["usb"])
     assert list(tmp_path.iterdir()) == []
 

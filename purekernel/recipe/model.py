@@ -477,6 +477,7 @@ class Recipe(Placed):
     )
     rootfs: RootfsChoice = field(
         factory=RootfsChoice,
+        repr=False,
         metadata=table(
             "rootfs",
             "Root file system",
@@ -495,6 +496,7 @@ class Recipe(Placed):
     )
     oci: OciChoice = field(
         factory=OciChoice,
+        repr=False,
         metadata=table(
             "oci",
             "Container image",

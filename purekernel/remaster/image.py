@@ -91,8 +91,8 @@ class Image:
     findings: tuple[Finding, ...] = ()
     iso_losses: tuple[BootLoss, ...] = ()
     effort: Effort = Effort.BALANCED
-    rootfs: RootfsChoice = RootfsChoice()
-    oci: OciChoice = OciChoice()
+    rootfs: RootfsChoice = field(factory=RootfsChoice, repr=False)
+    oci: OciChoice = field(factory=OciChoice, repr=False)
     efi: EfiFiles | None = None
     disk: DiskChoice = DiskChoice()
     limits: Limits = field(default=DEFAULT_LIMITS, repr=False)
