@@ -19,8 +19,8 @@ from purekernel.formats.menu import (
     build_grub_config,
     build_syslinux_config,
     read_menu,
-    split_words,
 )
+from purekernel.formats.menu_edit import split_words
 from purekernel.host.windows_names import check_windows_name
 from purekernel.remaster.image import Image
 from purekernel.tree import Buffer, File, display, with_example
