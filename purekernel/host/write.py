@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -32,8 +33,37 @@ from purekernel.host.windows_names import ON_WINDOWS, check_windows_name
 from purekernel.input import Buffer
 from purekernel.records import frozen
 
+if sys.platform == "win32":
+    import ctypes
+    import msvcrt
+    from ctypes import wintypes
+
 WriteOutput = Callable[[BinaryIO], object]
 """Writes one output to a stream, which is also readable and seekable."""
+
+
+# FSCTL_SET_SPARSE of winioctl.h.
+_SET_SPARSE = 0x900C4
+
+
+def with_holes(write: WriteOutput) -> WriteOutput:
+    """Return a function that writes an output, with holes where ``write`` seeks over zeros.
+
+    Windows makes holes only in files that are marked for it, and fills others with zeros. Other
+    systems make them in any file, if the file system can.
+    """
+
+    def run(stream: BinaryIO) -> None:
+        if sys.platform == "win32":
+            handle = wintypes.HANDLE(msvcrt.get_osfhandle(stream.fileno()))
+            # Without success, as on FAT, the file has no holes, and the same content.
+            ctypes.windll.kernel32.DeviceIoControl(
+                handle, wintypes.DWORD(_SET_SPARSE), None, wintypes.DWORD(0), None,
+                wintypes.DWORD(0), ctypes.byref(wintypes.DWORD()), None,
+            )  # fmt: skip
+        write(stream)
+
+    return run
 
 
 STDOUT = Path("-")

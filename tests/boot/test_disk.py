@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from purekernel import Context, Effort, Emit, Outputs, build, load_recipe
-from tests.boot.machine import boot
+from tests.boot.machine import boot, talk
 from tests.boot.test_cde import lines, make_extension, mounted
-from tests.shared import core_iso
+from tests.shared import core_iso, modern
 
 pytestmark = pytest.mark.boot
 
@@ -75,9 +75,8 @@ def make_disk(folder: Path, recipe: str) -> Path:
     return image.files[0].path
 
 
-def as_disk(path: Path, form: str, *device: str) -> list[str]:
-    drive = f"if={'none,id=d' if device else 'ide'},format={form},file={path}"
-    return ["-drive", drive, *device]
+def as_disk(path: Path, form: str) -> list[str]:
+    return ["-drive", f"if=ide,format={form},file={path}"]
 
 
 @pytest.mark.parametrize(
@@ -94,5 +93,24 @@ def test_disk_of_core_boots_and_loads_its_extensions(form: str, table: str, tmp_
     said = lines(heard)
     assert {"loaded helper", "loaded seen", "loaded held"} <= set(said)
     assert mounted(said, "first") == ["/tmp/tcloop/helper", "/tmp/tcloop/seen"]
+    assert "folder /mnt/sda1/tce" in said
+    assert "writable" in said
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("table", ["mbr", "gpt"])
+def test_disk_of_a_64_bit_pair_boots_and_keeps_its_folder_for_extensions(
+    table: str, tmp_path: Path
+) -> None:
+    folder = modern() / "roots" / "6.4.1"
+    files = FILES.format(kernel=folder / "vmlinuz64", root=folder / "rootfs64.gz")
+    # Its modules, with those for loop devices, are not there.
+    rest = REST.replace("nodhcp", "nodhcp nozswap").replace('tce = ["seen.tcz", "held.tcz"]', "")
+    rest = rest.replace('copy2fs = ["held.tcz"]', "")
+    disk = make_disk(tmp_path, files + rest.format(format="raw", table=table))
+    with talk(*as_disk(disk, "raw"), memory_mb=512, processor="x86_64") as machine:
+        machine.expect(b"=== begin")
+        machine.expect(b"=== end")
+        said = lines(machine.heard)
     assert "folder /mnt/sda1/tce" in said
     assert "writable" in said

@@ -30,6 +30,7 @@ from purekernel.recipe.flavour import DiskFormat
 from purekernel.remaster.boot.disk import disk_notes, has_efi, words_for_tce
 from purekernel.remaster.image import Image
 from purekernel.remaster.outputs.disk import build_disk
+from purekernel.remaster.outputs.write import write_outputs
 from purekernel.tree import File, Metadata, Symlink, Tree, put_file
 from tests.builds import Encoding, Options, build_image
 from tests.hybrids import EFI_IMAGE, add_boot_entry, make_efi_image
@@ -238,6 +239,12 @@ def test_note_is_among_those_of_the_image() -> None:
 def test_output_names_the_disk_by_its_format() -> None:
     assert Outputs(kinds=["disk"]).kinds == (Emit.DISK,)
     assert DiskChoice(format=DiskFormat.QCOW2).file_ending == ".qcow2"
+
+
+def test_name_of_the_file_decides_the_format(tmp_path: Path) -> None:
+    for name, start in (("a.qcow2", b"QFI"), ("b.img", b"\xfa1")):
+        (output,) = write_outputs(make(), Outputs(file=tmp_path / name, kinds=[Emit.DISK]))
+        assert output.path.read_bytes().startswith(start)
 
 
 @pytest.mark.oracle

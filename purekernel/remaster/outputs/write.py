@@ -14,7 +14,7 @@ from purekernel.formats.boot_losses import refuse_losses
 from purekernel.formats.tar import build_tar
 from purekernel.host.checksums import CHECKSUMS
 from purekernel.host.windows_names import check_windows_name
-from purekernel.host.write import Output, WriteOutput
+from purekernel.host.write import Output, WriteOutput, with_holes
 from purekernel.progress import Progress, Silent
 from purekernel.recipe.flavour import Emit, InitrdLayout
 from purekernel.recipe.model import Recipe
@@ -139,7 +139,7 @@ def _boot_contents(image: Image, wanted: Iterable[Emit]) -> dict[str, Buffer | W
     if Emit.TCE in wanted:
         contents[f"{image.name}.tce.tar"] = build_tce(image)
     if Emit.DISK in wanted:
-        contents[image.name + image.disk.file_ending] = build_disk(image).write
+        contents[image.name + image.disk.file_ending] = with_holes(build_disk(image).write)
     return contents
 
 
