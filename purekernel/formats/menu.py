@@ -9,12 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from attrs import evolve
+
 from purekernel.errors import BootMenuError
-from purekernel.formats.booted import read_menu_entries
+from purekernel.formats.booted import MAX_MENU_BYTES, read_menu_entries
+from purekernel.formats.grub import parse_grub_config
 from purekernel.formats.grub_script import quote_parameter, quote_word
-from purekernel.formats.menu_edit import split_words
+from purekernel.formats.menu_edit import FoundEntry, split_words
 from purekernel.records import frozen
-from purekernel.tree import Tree, display
+from purekernel.tree import File, Tree, display
+from purekernel.tree.path import name as name_of
 
 # Tenths of a second in a second, in which all but the Syslinux family count.
 _TENTHS = 10
@@ -23,6 +27,11 @@ _TENTHS = 10
 _NOT_IN_NAME = re.compile(rb"[^a-z0-9._-]+")
 MAX_NAME_BYTES = 64
 
+# The menu of GRUB, and the device in front of a path in it.
+GRUB_MENU = b"grub.cfg"
+_DEVICE = re.compile(rb"\([^()]*\)")
+# Real images have a few.
+_MOST_MENUS = 16
 _LINE_BREAKS = re.compile(rb"[\r\n\0]")
 
 
@@ -77,9 +86,11 @@ class Menu:
 def read_menu(iso: Tree, boot_image: bytes) -> Menu | None:
     """Return the menu of an ISO, with the entries that boot Linux from its files.
 
+    It is that of isolinux, or where that boots no Linux, the first of GRUB that does.
+
     Args:
         iso: the tree of the ISO.
-        boot_image: the path of its isolinux.
+        boot_image: the path of what boots it by BIOS.
 
     Returns:
         The menu; ``None`` if no entry boots Linux.
@@ -89,7 +100,7 @@ def read_menu(iso: Tree, boot_image: bytes) -> Menu | None:
     """
     found = read_menu_entries(iso, boot_image)
     if found is None:
-        return None
+        return _read_grub_menu(iso)
     entries = tuple(
         MenuEntry(
             label=label,
@@ -101,6 +112,54 @@ def read_menu(iso: Tree, boot_image: bytes) -> Menu | None:
         for label, title, booted in found.entries
     )
     return Menu(entries=entries, default=found.default, timeout=found.timeout)
+
+
+def _read_grub_menu(iso: Tree) -> Menu | None:
+    paths = [
+        path
+        for path, node in iso.walk()
+        if name_of(path).lower() == GRUB_MENU
+        and isinstance(node, File)
+        and node.size_bytes <= MAX_MENU_BYTES
+    ]
+    for path in sorted(paths)[:_MOST_MENUS]:
+        node = iso[path]
+        assert isinstance(node, File)  # noqa: S101  # only files are listed
+        file = parse_grub_config(bytes(node.content))
+        entries = {
+            index: entry
+            for index, found in enumerate(file.found)
+            for entry in [_grub_entry(iso, found)]
+            if entry is not None
+        }
+        if entries:
+            labels = _entry_names(entry.label for entry in entries.values())
+            named = [
+                evolve(entry, label=label)
+                for entry, label in zip(entries.values(), labels, strict=True)
+            ]
+            default = dict(zip(entries, labels, strict=True)).get(file.default or 0)
+            return Menu(entries=tuple(named), default=default, timeout=file.timeout)
+    return None
+
+
+def _grub_entry(iso: Tree, found: FoundEntry) -> MenuEntry | None:
+    """Return an entry of GRUB that boots Linux from files of the ISO, else ``None``."""
+    if found.kernel is None:
+        return None
+    paths = [
+        _DEVICE.sub(b"", path, count=1).lstrip(b"/") for path in (found.kernel, *found.initrds)
+    ]
+    if not all(isinstance(iso.get(path), File) for path in paths):
+        return None
+    title = found.title or name_of(paths[0])
+    return MenuEntry(
+        label=found.names[0] if found.names else title,
+        title=title,
+        kernel=paths[0],
+        initrds=tuple(paths[1:]),
+        words=found.words,
+    )
 
 
 # Writers.

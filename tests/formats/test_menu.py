@@ -201,3 +201,32 @@ def test_menu_label_loses_the_mark_of_its_hot_key() -> None:
 )
 def test_words_are_split_outside_quotes(line: bytes, words: tuple[bytes, ...]) -> None:
     assert split_words(line) == words
+
+
+def test_menu_of_grub_is_read_where_isolinux_has_none() -> None:
+    tree = _iso(b"")
+    grub = b"""set timeout=3
+set default="Core 2"
+menuentry "Core 1" --id one {
+  linux (cd0)/boot/vmlinuz quiet
+  initrd /boot/core.gz /boot/more.gz
+}
+menuentry "Core 2" { linux /boot/vmlinuz; }
+menuentry "Gone" { linux /boot/gone; }
+menuentry "Disk" { chainloader +1; }
+"""
+    put_file(tree, b"EFI/BOOT/grub.cfg", grub, metadata=Metadata(mode=0o644))
+    assert read_menu(tree, BOOT_IMAGE) == Menu(
+        entries=(
+            MenuEntry(
+                label=b"one",
+                title=b"Core 1",
+                kernel=b"boot/vmlinuz",
+                initrds=(b"boot/core.gz", b"boot/more.gz"),
+                words=(b"quiet",),
+            ),
+            MenuEntry(label=b"core-2", title=b"Core 2", kernel=b"boot/vmlinuz"),
+        ),
+        default=b"core-2",
+        timeout=30,
+    )
