@@ -93,7 +93,7 @@ def boot_menu(data: bytes) -> None:
 
 
 @target(
-    Plant(path="formats/grub_script.py", before="raise _StopError(offset)"),
+    Plant(path="formats/grub_script.py", before='if token != b"\\n":'),
     Plant(path="formats/grub.py", before='return "the name of an initrd'),
 )
 def grub_config(data: bytes) -> None:
