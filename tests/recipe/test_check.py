@@ -38,7 +38,7 @@ TOP = (
     "[core], [mirrors], [extensions], [[cut]], "
     "[[need]], [[checksum]], [debian], [gems], [[overlay]], [accounts.tc], [groups.backup], "
     "[system], [[remove]], [[file]], [[edit]], [[link]], [[attributes]], [boot], [iso], "
-    "[rootfs], [oci], [razor], [output], [findings], [downloads]"
+    "[rootfs], [disk], [oci], [razor], [output], [findings], [downloads]"
 )
 SHA = f'write, for example, sha256 = "{"0" * 64}"'
 FLAVOUR = 'write, for example, flavour = "dev"'
@@ -249,7 +249,7 @@ CORPUS = {
         'write, for example, arch = "x86"',
     ),
     "[output]\nemit = ['iso', 'usb']": (
-        "line 2: item 2 of 'emit' must be iso, core, initrd, pxe, tce, rootfs or oci, got \"usb\"",
+        "line 2: item 2 of 'emit' must be iso, core, initrd, pxe, tce, rootfs, oci or disk, got \"usb\"",
         'write, for example, emit = ["iso", "pxe"]',
     ),
     # Values
