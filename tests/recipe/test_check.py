@@ -249,7 +249,10 @@ CORPUS = {
         'write, for example, arch = "x86"',
     ),
     "[output]\nemit = ['iso', 'usb']": (
-        "line 2: item 2 of 'emit' must be iso, core, initrd, pxe, tce, rootfs, oci or disk, got \"usb\"",
+        (
+            "line 2: item 2 of 'emit' must be iso, core, initrd, pxe, tce, rootfs, oci or disk, "
+            'got "usb"'
+        ),
         'write, for example, emit = ["iso", "pxe"]',
     ),
     # Values
