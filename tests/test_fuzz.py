@@ -114,6 +114,7 @@ def test_every_public_reader_of_formats_is_called_by_a_target() -> None:
     assert not missing, "call them in a target of fuzz/, with a seed"
 
 
+@pytest.mark.slow
 def test_every_target_has_a_reader_that_accepts_a_seed() -> None:
     without = []
     for name, target in TARGETS.items():
@@ -146,6 +147,7 @@ def test_corpora_are_small() -> None:
     assert sum(path.stat().st_size for path in files) < 300_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if target.mutate])
 def test_mutator_that_changes_nothing_keeps_an_input_valid(name: str) -> None:
     target = TARGETS[name]

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 PACKAGE = Path(__file__).parents[1] / "purekernel"
 
 # Each module that load_library() imports, and the only module that uses it.
@@ -107,6 +109,7 @@ def imports_in_functions(
             yield from imports_in_functions(child, names, inside=inside)
 
 
+@pytest.mark.slow
 def test_each_loaded_library_has_one_user() -> None:
     users = {
         (node.args[0].value, source)
@@ -119,6 +122,7 @@ def test_each_loaded_library_has_one_user() -> None:
     assert users == set(LIBRARIES.items())
 
 
+@pytest.mark.slow
 def test_imports_in_functions_are_listed() -> None:
     listed = {
         (source, function)
@@ -133,6 +137,7 @@ def test_imports_in_functions_are_listed() -> None:
     assert listed - found == set(), "remove these from FUNCTIONS"
 
 
+@pytest.mark.slow
 def test_few_imports_are_in_functions() -> None:
     counts = Counter[str]()
     for source, tree in sources():

@@ -42,6 +42,7 @@ def test_signal_raises_one_interruption(name: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "cleaned up\n", "")
 
 
+@pytest.mark.slow
 def test_ctrl_break_of_windows_ends_a_command_with_status_130(tmp_path: Path) -> None:
     done = run(
         "import os, signal, sys\n"

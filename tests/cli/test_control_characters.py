@@ -259,6 +259,7 @@ def test_no_encoding_of_a_terminal_lets_control_characters_through(
     assert not {*range(32), *range(127, 160)} & set(written.replace(b"\n", b""))
 
 
+@pytest.mark.slow
 def test_every_unprintable_character_is_escaped() -> None:
     for number in range(sys.maxunicode + 1):
         char = chr(number)
@@ -299,6 +300,7 @@ def uses(path: Path) -> Iterator[str]:
             yield from ["print"] if node.func.id in FUNCTIONS else []
 
 
+@pytest.mark.slow
 def test_only_one_module_writes_to_stdout_and_stderr() -> None:
     found: dict[str, int] = {}
     contents: dict[str, int] = {}

@@ -133,6 +133,7 @@ def test_limit_is_an_option(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
         assert "raise the limit with --max-unpacked" in err
 
 
+@pytest.mark.slow
 def test_closed_pipe_is_no_error_message(folder: Path) -> None:
     (folder / "big").write_bytes(bytes(1 << 20))
     for words in (["cat", "big"], ["ls", "-lR", "core.gz"]):

@@ -74,6 +74,7 @@ def test_mirror_that_never_answers_is_one_error_of_a_question(
     )
 
 
+@pytest.mark.slow
 def test_unanswering_mirror_before_another_is_one_note(
     folder: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,6 +40,7 @@ def errors(workshop: Workshop, capsys: pytest.CaptureFixture[str], more: str) ->
     return [message for message, _hint in two_lines(capsys.readouterr().err)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "place", "words"),
     [

@@ -415,6 +415,7 @@ def image(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @posix
 def test_every_kind_of_node_is_unpacked(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = read(image)

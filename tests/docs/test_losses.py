@@ -100,6 +100,7 @@ def names_in(path: Path) -> frozenset[str]:
     return frozenset(node.name for node in functions if node.name.startswith("test_"))
 
 
+@pytest.mark.slow
 def test_each_reader_has_a_section() -> None:
     page = read_page(PAGE)
     named = [path for listed in _READERS.findall(page) for path in re.findall(r"`([^`]+)`", listed)]
@@ -124,6 +125,7 @@ def test_each_row_says_what_becomes_of_it_and_names_a_test() -> None:
         assert row.tests, row
 
 
+@pytest.mark.slow
 def test_each_named_test_exists() -> None:
     missing = []
     for row in rows(read_page(PAGE)):

@@ -133,6 +133,7 @@ def reasons() -> Iterator[tuple[str, str]]:
                     yield word.value, path.relative_to(ROOT).as_posix()
 
 
+@pytest.mark.slow
 def test_each_reason_in_a_test_is_on_the_list() -> None:
     """A reason that only another system gives is checked here, too."""
     everywhere = selection.CONDITIONS

@@ -74,6 +74,7 @@ def test_more_effort_is_smaller_archive(compression: ArchiveCompression) -> None
     assert sizes[0] >= sizes[1] > sizes[2]
 
 
+@pytest.mark.slow
 def test_blocks_ahead_are_bounded() -> None:
     taken = 0
 

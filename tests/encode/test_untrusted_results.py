@@ -146,6 +146,7 @@ def test_planted_first_stored_block_keeps_the_content(
     assert inflate(deflated(AtOnce(), cache)) == CONTENT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong",
     [

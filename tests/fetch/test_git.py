@@ -82,6 +82,7 @@ def test_loose_and_packed_tags_are_found(tmp_path: Path) -> None:
     assert describe_checkout(annotated) == "ccccccc"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="paths of Windows have 260 characters")
 def test_tag_at_1500_levels_is_found(tmp_path: Path) -> None:
     folder = checkout(tmp_path, HEAD=COMMIT, **{"refs__tags__v1.0": COMMIT + "\n"})

@@ -242,6 +242,7 @@ def test_names_that_are_not_utf8_are_refused() -> None:
         build_lock(evolve(LOCK, files={"base": file}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "message"),
     [

@@ -49,6 +49,7 @@ def _make_overlay_a_folder(tree: Tree) -> None:
     tree.add(b"dependencies/ssh-setup-files.tar.gz", Directory(metadata=FILE))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -523,6 +523,7 @@ def test_farm_that_keeps_never_changes_a_path() -> None:
     assert seen == {True, False}
 
 
+@pytest.mark.slow
 def test_appended_text_is_at_the_end_of_the_old() -> None:
     seen = set()
 

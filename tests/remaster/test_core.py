@@ -304,6 +304,7 @@ def test_gzip_files_that_unpack_to_more_than_the_limit_together_are_kept() -> No
     assert smaller == {b"a.gz", b"c.gz"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effort", [Effort.FAST, Effort.BALANCED])
 def test_contents_that_are_loaded_on_access_give_the_same_core(effort: Effort) -> None:
     tree, lazy = Tree(), Tree()

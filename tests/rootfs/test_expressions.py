@@ -176,6 +176,7 @@ def test_wrong_expression_is_refused(expression: str, words: str) -> None:
     assert words in error.value.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("expression", "text"),
     [

@@ -180,6 +180,7 @@ def test_missing_paths_are_reported_with_similar_ones() -> None:
         cut_files(make_tree(TOOLS), [b"usr/../etc"])
 
 
+@pytest.mark.slow
 def test_search_for_similar_paths_is_bounded() -> None:
     tree = make_tree({b"%d/" % number + b"a" * 250: b"" for number in range(3000)})
     with pytest.raises(CombinedError) as caught:

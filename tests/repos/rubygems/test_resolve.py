@@ -392,6 +392,7 @@ def test_resolution_of_too_many_steps_is_refused(
     assert "gem.list" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_hundreds_of_gems_take_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     known = "".join(
         f"g{i} {version}: {', '.join(f'g{j} >= 1' for j in range(i + 1, min(i + 5, 300)))}\n"
