@@ -36,6 +36,8 @@ from tests.workshop import Workshop
 
 PAGE = (ROOT / "docs/json.md").read_text(encoding="utf-8")
 
+SAMPLE = "rz_mk_dev-image.0.0.0+sample.iso"
+
 
 def documented(heading: str) -> set[str]:
     """Return the top-level keys in the first table under a heading of docs/json.md."""
@@ -229,7 +231,11 @@ def test_error_in_a_recipe_has_file_and_line(
         ("build missing.tar.gz", "input", "missing.tar.gz"),
         ("build folder", "input", "folder"),
         ("tool unsquashfs missing.tcz", "input", "missing.tcz"),
-        ("build --sample -o file", "output", str(Path("file/rz_mk_dev-image.0.0.0+sample.iso"))),
+        (
+            "build --sample -o file/x",
+            "output",
+            str(Path("file/x", SAMPLE)),
+        ),
     ],
 )
 def test_error_of_the_host_names_the_file(

@@ -228,7 +228,8 @@ def test_each_key_that_is_a_path_on_the_host_says_so() -> None:
     not_moved = {
         ("[[cut]]", "files"), ("[accounts.tc]", "home"), ("[accounts.tc]", "shell"),
         ("[[overlay]]", "url"), ("[[iso.file]]", "path"), ("[[iso.file]]", "url"),
-        ("[findings]", "ignore"),
+        ("[findings]", "ignore"), ("[oci]", "working-dir"), ("[oci]", "volumes"),
+        ("[[boot.efi.file]]", "path"),
     }  # fmt: skip
     for table in tables():
         for key in table.keys.values():

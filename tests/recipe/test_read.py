@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,17 @@ from hypothesis import strategies as st
 
 from purekernel.errors import CombinedError, InputError, RecipeError
 from purekernel.formats.iso import VolumeFields
+from purekernel.formats.tinycore import arch_of
 from purekernel.recipe.accounts import Account
 from purekernel.recipe.additions import Cut, Extensions, GemLayout, Gems, OverlayChoice
 from purekernel.recipe.base import CoreChoice, DownloadChoice, Mirrors
 from purekernel.recipe.boot import BootChanges
 from purekernel.recipe.changes import AttributeChange, EditChange, FileChange, LinkChange, Removal
-from purekernel.recipe.flavour import Flavour, InitrdLayout
+from purekernel.recipe.efi import EfiFile
+from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.iso_files import IsoChoice, IsoFile
 from purekernel.recipe.keys import Named, override
+from purekernel.recipe.kinds import parse_size
 from purekernel.recipe.model import OutputChoice, Recipe
 from purekernel.recipe.razor import Razor
 from purekernel.recipe.read import load_recipe, parse_recipe
@@ -473,16 +477,28 @@ def expected(values: dict[str, Any]) -> dict[str, Any]:
     if "emit" in made.get("output", {}):
         made["output"]["emit"] = once(made["output"]["emit"])
     make_names_unique(made)
+    convert_values(made)
     repeated = [*made.get("overlay", ()), *made.get("checksum", ())]
     repeated += made.get("iso", {}).get("file", ())
-    for table in (made.get("core"), made.get("razor"), *repeated):
+    efi = made.get("boot", {}).get("efi", {})
+    repeated += efi.get("file", ())
+    for table in (made.get("core"), made.get("razor"), efi, *repeated):
         for key in [key for key in table or () if key.endswith("sha256")]:
             digest = table[key]
             table[key] = digest.lower() if isinstance(digest, str) else [*map(str.lower, digest)]
     return made
 
 
+def convert_values(made: dict[str, Any]) -> None:
+    for key in {"size", "free"} & set(made.get("disk", ())):
+        made["disk"][key] = parse_size(made["disk"][key])
+    if "core" in made:
+        made["core"].setdefault("arch", arch_of(made["core"].get("edition")))
+
+
 def make_names_unique(made: dict[str, Any]) -> None:
+    for key in {"exposed-ports", "volumes"} & set(made.get("oci", ())):
+        made["oci"][key] = once(made["oci"][key])
     named = (made.get(name, {}) for name in ("groups", "accounts"))
     for table in (made.get("system", {}), *(item for items in named for item in items.values())):
         for key in {"services", "nameservers", "members", "groups", "authorized-keys"} & set(table):
@@ -503,7 +519,7 @@ def plain(value: Any) -> Any:
         return sorted(value)
     if isinstance(value, Named):
         return value.name
-    if isinstance(value, Flavour | GemLayout | InitrdLayout):
+    if isinstance(value, Enum):
         return value.value
     if attrs.has(type(value)):
         return {
@@ -538,6 +554,8 @@ def all_values(recipe: Recipe) -> dict[str, Any]:
     }
     values_by_key["iso"]["file"] = values_by_key.pop("iso-files")
     values_by_key["groups"] = {group.pop("name"): group for group in values_by_key["groups"]}
+    values_by_key["boot"]["efi"] = values_by_key.pop("efi")
+    values_by_key["boot"]["efi"]["file"] = values_by_key.pop("efi-files")
     values_by_key["boot"]["autologin"] = values_by_key.pop("autologin")
     for key in ("rubygems", "open-vm-tools", "mcollective"):
         if values_by_key["razor"] and values_by_key["razor"][key] == "":
@@ -551,6 +569,7 @@ NOTHING = Recipe(
     cuts=(Cut(extension=Named(name="", place=""), files=()),),
     overlays=(OverlayChoice(),),
     iso_files=(IsoFile(path=""),),
+    efi_files=(EfiFile(path="", source=""),),
     removals=(Removal(paths=()),),
     files=(FileChange(path=""),),
     edits=(EditChange(paths=()),),
@@ -560,6 +579,12 @@ NOTHING = Recipe(
     groups=(Group(name=""),),
     razor=Razor(project=""),
 )
+
+
+def with_efi_defaults(efi: dict[str, Any]) -> dict[str, Any]:
+    nothing = all_values(NOTHING)["boot"]["efi"]
+    (defaults,) = nothing["file"]
+    return {**nothing, **efi, "file": [{**defaults, **item} for item in efi.get("file", ())]}
 
 
 def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
@@ -572,6 +597,7 @@ def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
         "checksum": [],
         "overlay": [],
         "iso": {**nothing["iso"], "file": []},
+        "boot": {**nothing["boot"], "efi": {**nothing["boot"]["efi"], "file": []}},
         **{key: [] for key in CHANGES},
         "accounts": {},
         "groups": {},
@@ -588,6 +614,8 @@ def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
             (defaults,) = nothing["iso"]["file"]
             items = [{**defaults, **item} for item in value.get("file", ())]
             made[key] = {**made[key], **value, "file": items}
+        elif key == "boot":
+            made[key] = {**made[key], **value, "efi": with_efi_defaults(value.get("efi", {}))}
         elif isinstance(value, dict):
             made[key] = {**nothing[key], **value}
         else:
