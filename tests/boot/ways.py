@@ -204,8 +204,8 @@ NO_LOADER = "a kernel and initrds have no boot loader; `[boot.efi]` adds one for
 NO_BIOS = "the image has a loader for UEFI only"
 NO_TABLES = "the image has no partitions; `hybrid = true` adds them"
 NOT_SIGNED = "the loader, or the kernel, is not signed by a key that firmware has"
-GRUB_MENU = "the build stops: it would change isolinux's menu, and not GRUB's"
-GRUB_ONLY = "the build stops: it changes isolinux's menu only, and the base has none"
+NOT_32 = "the base has a loader for UEFI of 64 bits only"
+HFS = "the build stops: the output would lose the HFS+ file system of grub-mkrescue"
 
 # For each base and output: the ways that boot, and the reason for each other way.
 Row = tuple[BootBase, str, Sequence[Way], Mapping[Way, str]]
@@ -243,10 +243,15 @@ ROWS: Sequence[Row] = (
     ),
     (PAIR, "pxe", [Way.NETWORK], {}),
     (PAIR, "core", [Way.DIRECT], {}),
-    (PURE64, "iso", [], _no(GRUB_MENU, *ON_DISC)),
+    (
+        PURE64,
+        "iso",
+        [Way.BIOS_CD, Way.BIOS_DISK, Way.UEFI_CD, Way.UEFI_DISK],
+        {**_no(NOT_32, Way.UEFI32_CD), **_no(NOT_SIGNED, Way.SECURE_CD)},
+    ),
     (PURE64, "pxe", [Way.NETWORK], {}),
     (PURE64, "core", [Way.DIRECT], {}),
-    (GRUB, "iso", [], _no(GRUB_ONLY, *ON_DISC)),
+    (GRUB, "iso", [], _no(HFS, *ON_DISC)),
 )
 
 # Those that each change boots; the others are for the night.
