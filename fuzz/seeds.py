@@ -802,7 +802,6 @@ submenu 'M' {
 source $prefix/x.cfg
 configfile (cd0)/y.cfg
 """,
-        "refused": b"menuentry a { linux /k }\nx | y\n",
     }
 
 

@@ -94,12 +94,17 @@ def boot_menu(data: bytes) -> None:
 
 @target(
     Plant(path="formats/grub_script.py", before='if token != b"\\n":'),
-    Plant(path="formats/grub.py", before='return "the name of an initrd'),
+    Plant(path="formats/grub.py", before="line = script.line(script.stopped)"),
 )
 def grub_config(data: bytes) -> None:
     """Read a menu of GRUB and change it; without changes, all bytes are kept."""
     file = parse_grub_config(data)
     require_equal("script", parse_grub_script(data).commands, file.script.commands)
+    for each in file.unclear:
+        require_equal("line", 1 <= each.line <= data.count(b"\n") + 1, True)
+    for followed in file.followed:
+        require_equal("path of a file", bool(followed.path.strip(b"/")), True)
+    require_equal("default", file.default is None or file.default < len(file.entries) + 1, True)
     kept = [each for at in range(len(file.found)) for each in file.edit_entry(at, EntryEdit())]
     require_equal("menu", splice(data, kept), data)
     words = (b"word", b"a'b")
