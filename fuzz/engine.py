@@ -7,6 +7,7 @@ other module imports this one: the modules of purekernel are instrumented while 
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 import time
 from random import Random
@@ -30,6 +31,8 @@ def main(module: str, name: str, flags: list[str]) -> None:
         try:
             target.run(data)
         except Exception:
+            # libFuzzer's timer must not end the process while it writes the input.
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
             print(f"found by input {count} after {time.monotonic() - start:.2f} s", flush=True)
             raise
 
