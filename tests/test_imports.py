@@ -45,6 +45,7 @@ FUNCTIONS = {
         "cli/init.py": "init_command",
         "cli/lock.py": "lock_command",
         "cli/ls.py": "ls_command",
+        "cli/parameters.py": "Size.convert",
         "cli/printer.py": "_render_json",
         "cli/run.py": "run_command",
         "cli/schema.py": "schema_command",
@@ -82,7 +83,7 @@ FUNCTIONS = {
 }
 
 # The maximum total of import statements in these functions.
-MOST_IN_FUNCTIONS = 45
+MOST_IN_FUNCTIONS = 46
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:

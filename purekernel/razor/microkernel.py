@@ -171,7 +171,7 @@ def bundle_version(chosen: str | None, recorded: str | None, *, source: str) -> 
 _CHANGES = frozenset(
     {
         "source", "folder", "path", "version", "timestamp", "overlays", "passes", "boot", "iso",
-        "output", "drop_boot", "findings", "faults", "warnings",
+        "output", "rootfs", "oci", "disk", "drop_boot", "findings", "faults", "warnings",
     }
 )  # fmt: skip
 

@@ -145,7 +145,7 @@ def choose_destination(
         )
     if has_ending(path.name, form.endings):
         return Destination(file=path)
-    exists = os.path.lexists(path)
+    exists = find_status(path, follow=False) is not None
     # The name build-1.0 has a version at its end.
     if not exists and not path.suffix.strip(".0123456789") and not _find_kinds(f"x{path.name}"):
         return Destination(folder=path)

@@ -225,8 +225,9 @@ def test_dry_run_with_json_prints_the_plan(
         "optional": False,
     }
     assert plan["onboot"] == ["bash.tcz", "openssh.tcz"]
-    (written,) = plan["writes"]
+    written, *sums = plan["writes"]
     assert written.startswith(str(workshop.out))
+    assert sums == [str(workshop.out / "SHA256SUMS")] * (command == "build")
     assert not workshop.out.exists()
 
 

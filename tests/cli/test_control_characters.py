@@ -136,6 +136,7 @@ COMMANDS: dict[str, list[str]] = {
     "cache info": ["cache info --cache-dir {}/m.ko"],
     "cache prune": ["cache prune --cache-dir {}"],
     "cache clear": ["cache clear --cache-dir {}"],
+    "run": ["run {}/gone", "run {}/m.ko --dry-run"],
     "cat": ["cat {}/gone", "cat {}/m.ko", "cat {}/overlay/.mtree:x"],
     "deps": ["deps h\x1b[2J.tcz --mirror {}/mirror", "deps --dot h\x1b[2J.tcz --mirror {}/mirror"],
     "fetch": ["fetch --recipe {}/purekernel.toml --offline -v"],
@@ -278,6 +279,7 @@ ALLOWED = {
     "purekernel/__main__.py": 2,
     "purekernel/cli/app.py": 3,
     "purekernel/cli/drawing.py": 1,
+    "purekernel/cli/run.py": 1,
     "purekernel/cli/tool/gzip.py": 1,
 }
 # The commands that print the content of files.

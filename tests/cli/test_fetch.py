@@ -685,7 +685,7 @@ def test_missing_files_to_cut_are_reported_with_the_key_that_lists_them(
     assert main(["build", "--dry-run"]) == 1
     ((message, hint),) = errors(capsys)
     assert message.endswith(", extension under [[cut]]: no mirror has gone.tcz")
-    assert hint == "correct the name, or cut files from another extension"
+    assert hint == "correct the name, or take the files from another extension"
 
 
 # Overlays from the network

@@ -127,7 +127,9 @@ def test_user_clock_and_order_of_responses_do_not_change_the_result(
             assert done.returncode == 0, done.stderr
         made.append({path.name: path.read_bytes() for path in sorted(out.iterdir())})
     assert made[0] == made[1] == made[2]
-    assert set(made[0]) == {NAME, "purekernel.lock", "razor-microkernel-bundle-dev.tar.gz"}
+    assert set(made[0]) == {
+        NAME, "SHA256SUMS", "purekernel.lock", "razor-microkernel-bundle-dev.tar.gz",
+    }  # fmt: skip
     for content in made[0].values():
         assert os.fsencode(tmp_path) not in content
 

@@ -87,7 +87,7 @@ def test_auto_selects_the_smallest_supported_compression(
     bundle = bundle_for(tmp_path, *takes)
     command = ["build", str(bundle), "-q", "--iso-version", "1", "-o", str(tmp_path / "out")]
     assert main([*command, "--compression", "auto", "--effort", "fast"]) == 0
-    (iso,) = (tmp_path / "out").iterdir()
+    (iso,) = (tmp_path / "out").glob("*.iso")
     core = parse_iso(Input(iso.read_bytes(), name="iso")).tree[b"boot/core.gz"]
     assert isinstance(core, File)
     assert bytes(core.content).startswith(MAGICS[chosen])

@@ -115,10 +115,8 @@ def test_pxe_output_names_the_initrds_and_the_words_to_append(tmp_path: Path) ->
         tmp_path, f'{SPLIT}\nlayout = "second-initrd"', rest=rest, kinds=(Emit.PXE,), write=True
     )
     menu = (tmp_path / "out/mine.pxe/pxelinux.cfg/default").read_text(encoding="utf-8")
-    assert (
-        "append initrd=boot/rootfs64.gz,boot/modules64.gz,boot/changes.gz nozswap console=ttyS0"
-        in menu
-    )
+    assert "\tinitrd boot/rootfs64.gz,boot/modules64.gz,boot/changes.gz\n" in menu
+    assert "\tappend nozswap console=ttyS0\n" in menu
     assert image.kernel_words == (b"nozswap", b"console=ttyS0")
 
 

@@ -34,6 +34,9 @@ def hook(event, arguments):
     # asks these libraries of the system for the folder of caches.
     if event == "ctypes.dlopen" and arguments[0] in (None, "kernel32", "shell32"):
         return
+    # Outputs that are replaced keep a second name until all have been renamed.
+    if event == "os.link" and str(arguments[1]).startswith(".purekernel."):
+        return
     if event.startswith(FORBIDDEN):
         SEEN.append((event, repr(arguments)))
 
@@ -43,7 +46,7 @@ def refuse(name):
         raise PermissionError(name)
     return call
 
-for name in ("mknod", "chroot", "chown", "lchown", "fchown", "mkfifo", "symlink", "link", "mount",
+for name in ("mknod", "chroot", "chown", "lchown", "fchown", "mkfifo", "symlink", "mount",
              "umount", "unshare", "setns", "setuid", "fork"):
     if hasattr(os, name):
         setattr(os, name, refuse("os." + name))

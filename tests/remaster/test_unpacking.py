@@ -136,7 +136,7 @@ def test_summary_omits_modules_that_stay_packed(
 ) -> None:
     command = ["build", bundle, "--iso-version", "1", "--effort", "fast", "--modules", modules]
     assert main(command) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert len(capsys.readouterr().out.splitlines()) == 3
     assert main([*command, "--json"]) == 0
     core = json.loads(capsys.readouterr().out)["core"]
     assert (core["unpacked_modules_bytes"], core["unpacked_modules_saved_bytes"]) == (0, 0)
