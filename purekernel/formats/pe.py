@@ -18,6 +18,7 @@ from attrs import field
 from purekernel.input import Input
 from purekernel.records import frozen
 from purekernel.tree import Buffer
+from purekernel.tree.path import escape
 
 _DOS_MAGIC = b"MZ"
 _MAGIC = b"PE\0\0"
@@ -180,7 +181,7 @@ def _sections(file: Input, table: int, count: int) -> Sequence[PeSection]:
         if size_bytes and offset + size_bytes > len(view):
             raise file.fail(
                 start + 16,
-                f"the section {name.decode('ascii', 'replace')} inside the file",
+                f"the section {escape(name)} inside the file",
                 f"{size_bytes} bytes at {offset} of {len(view)}",
             )
         sections.append(
@@ -289,9 +290,7 @@ def _check_room(image: PeImage, added: Sequence[NewSection]) -> None:
     taken = {each.name for each in image.sections}
     for section in added:
         if section.name in taken:
-            raise file.fail(
-                None, f"no section {section.name.decode('ascii', 'replace')}", "one of that name"
-            )
+            raise file.fail(None, f"no section {escape(section.name)}", "one of that name")
     optional = image.header + _FILE_HEADER_BYTES
     alignment, file_alignment = struct.unpack_from("<II", file.view, optional + _SECTION_ALIGNMENT)
     for each in (alignment, file_alignment):
