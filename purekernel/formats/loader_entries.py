@@ -228,13 +228,14 @@ def _lines(data: bytes) -> Iterator[LoaderLine]:
     while offset < len(data):
         match = _LINE.match(data, offset)
         assert match is not None  # noqa: S101  # it matches any line
-        key, value = match[1], match[2] or b""
-        if key is not None:
+        key, value = match[1], match[2]
+        # systemd-boot, too, ignores a key that nothing follows.
+        if key is not None and value is not None:
             yield LoaderLine(
                 start=offset,
                 end=match.end(),
                 key=key.lower(),
-                value_start=match.start(2) if match[2] is not None else match.end(1),
+                value_start=match.start(2),
                 value=value.rstrip(b" \t\r"),
             )
         offset = match.end()

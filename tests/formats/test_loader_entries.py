@@ -47,7 +47,7 @@ def test_words_are_added_before_the_end_of_parameters_and_dropped() -> None:
         (b"linux /k\n", b"linux /k\noptions a\n"),
         (b"linux /k", b"linux /k\noptions a"),
         (b"linux /k\r\ntitle x\r\n", b"linux /k\r\noptions a\r\ntitle x\r\n"),
-        (b"linux /k\noptions\n", b"linux /k\noptions a\n"),
+        (b"linux /k\noptions\n", b"linux /k\noptions a\noptions\n"),
         (b"efi /vmlinuz\noptions b\n", b"efi /vmlinuz\noptions b a\n"),
         (b"efi /shell.efi\noptions b\n", b"efi /shell.efi\noptions b\n"),
         (b"linux /memdisk\noptions b\n", b"linux /memdisk\noptions b\n"),
