@@ -277,6 +277,11 @@ class IsoBoot:
         return b""
 
     @property
+    def efi_entries(self) -> tuple[BootEntry, ...]:
+        """The entries that UEFI boots."""
+        return tuple(each for each in self.entries if each.platform == EFI and each.is_bootable)
+
+    @property
     def paths(self) -> frozenset[bytes]:
         """The files of the tree that firmware loads, and those that partitions hold."""
         paths = {entry.path for entry in self.entries if entry.path is not None}

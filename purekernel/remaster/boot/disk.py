@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from purekernel.formats.fat import parse_fat
-from purekernel.formats.iso import EFI, IsoBoot
+from purekernel.formats.iso import IsoBoot
 from purekernel.formats.menu import Menu, MenuEntry, read_menu
 from purekernel.input import Input, Limits
 from purekernel.tree import Tree, display
@@ -44,8 +44,7 @@ def words_for_tce(words: tuple[bytes, ...], volume_id: int) -> tuple[bytes, ...]
 
 def has_efi(boot: IsoBoot | None) -> bool:
     """Return whether UEFI boots an ISO with these settings."""
-    entries = () if boot is None else boot.entries
-    return any(entry.platform == EFI and entry.is_bootable for entry in entries)
+    return boot is not None and bool(boot.efi_entries)
 
 
 def efi_trees(iso: Tree, boot: IsoBoot | None, *, limits: Limits) -> Iterator[Tree]:
@@ -55,10 +54,10 @@ def efi_trees(iso: Tree, boot: IsoBoot | None, *, limits: Limits) -> Iterator[Tr
         FormatError: one is not FAT, or is damaged.
         LimitError: one exceeds the limits.
     """
-    for entry in () if boot is None else boot.entries:
-        if boot is not None and entry.platform == EFI and entry.is_bootable:
-            image = boot.image_of(entry, iso)
-            yield parse_fat(Input(image, name=entry.location, limits=limits))
+    if boot is None:
+        return
+    for entry in boot.efi_entries:
+        yield parse_fat(Input(boot.image_of(entry, iso), name=entry.location, limits=limits))
 
 
 def disk_notes(menu: Menu | None, *, by_uefi: bool) -> Iterator[str]:

@@ -9,7 +9,7 @@ from attrs import evolve
 from purekernel.errors import UsageError
 from purekernel.formats.core_iso import Base
 from purekernel.formats.hybrid_mbr import starts_from_disk
-from purekernel.formats.iso import EFI, HybridDisk, IsoBoot
+from purekernel.formats.iso import HybridDisk, IsoBoot
 from purekernel.recipe.iso_files import IsoChoice
 from purekernel.tree import File, Tree, display, loaded
 
@@ -54,11 +54,7 @@ def add_hybrid(
             f"the ISO boots from disks by UEFI alone: {display(isolinux)} cannot start from a disk"
         )
         isolinux = None
-    images = (
-        each.path if each.appended is None else each.appended
-        for each in boot.entries
-        if each.platform == EFI and each.is_bootable
-    )
+    images = (each.path if each.appended is None else each.appended for each in boot.efi_entries)
     efi = tuple(dict.fromkeys(image for image in images if image is not None))
     return evolve(boot, disk=HybridDisk(isolinux=isolinux, efi=efi, seed=_digest(iso, boot)))
 
