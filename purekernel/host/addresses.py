@@ -117,8 +117,24 @@ def load_address(text: str, *, limits: Limits = DEFAULT_LIMITS) -> Input:
         InputError: the file is missing, unreadable, or not a file.
         PurekernelError: as :meth:`purekernel.formats.address.Opener.find`.
     """
-    address = find_on_host(text)
-    return Opener().find(open_on_host(address.host, limits=limits), address.inner).load()
+    return find_item(find_on_host(text), limits=limits).load()
+
+
+def find_item(
+    address: HostAddress, *, limits: Limits = DEFAULT_LIMITS, opener: Opener | None = None
+) -> Item:
+    """Return what an address names; a symbolic link at its end is not followed.
+
+    Args:
+        address: the address.
+        limits: limits on the file, and on all that is unpacked on the way to it.
+        opener: keeps archives open for other addresses.
+
+    Raises:
+        InputError: the file is missing, unreadable, or neither a file nor a folder.
+        PurekernelError: as :meth:`purekernel.formats.address.Opener.find`.
+    """
+    return (opener or Opener()).find(open_on_host(address.host, limits=limits), address.inner)
 
 
 def _missing(path: Path) -> InputError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from purekernel.errors import InputError, inside
 from purekernel.fetch.urls import redact, tell_apart
 from purekernel.formats.address import Item, Opener
-from purekernel.host.addresses import find_on_host, open_on_host, split_address
+from purekernel.host.addresses import find_item, find_on_host, split_address
 from purekernel.host.overlay_reader import load_layer, parse_layer
 from purekernel.host.read import check_content, check_digest, exists, is_folder
 from purekernel.input import Input, Limits
@@ -67,6 +67,8 @@ class Overlays:
         self._limits = limits
         self._find = fetched
         self._opener = Opener()
+        # What was found inside files, by its address. A folder's tree is not read again.
+        self._inside: dict[str, Item | None] = {}
 
     @cached_property
     def dated(self) -> tuple[Layer | None, ...]:
@@ -143,11 +145,15 @@ class Overlays:
 
     def _inner(self, choice: OverlayChoice) -> Item | None:
         """Return what an overlay names inside a file; ``None`` for a file or folder of the host."""
-        found = find_on_host(str(self._path(choice)))
-        if found.inner is None:
-            return None
-        top = open_on_host(found.host, limits=self._limits)
-        return self._opener.find(top, found.inner)
+        text = str(self._path(choice))
+        if text not in self._inside:
+            found = find_on_host(text)
+            self._inside[text] = (
+                None
+                if found.inner is None
+                else find_item(found, limits=self._limits, opener=self._opener)
+            )
+        return self._inside[text]
 
     def _path(self, choice: OverlayChoice) -> Path:
         path = Path(choice.path or "")

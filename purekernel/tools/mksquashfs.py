@@ -14,12 +14,11 @@ from attrs import evolve
 from purekernel.encode.encoders import Effort
 from purekernel.encode.squashfs import SquashfsCompression, make_codec
 from purekernel.errors import InputError, UsageError, raise_all
-from purekernel.formats.address import Opener
 from purekernel.formats.archive import is_padded_core
 from purekernel.formats.detect import is_archive, should_be_archive
 from purekernel.formats.squashfs import Options, write_squashfs
 from purekernel.formats.text import UTF_8_MARK
-from purekernel.host.addresses import find_on_host, open_on_host
+from purekernel.host.addresses import find_item, find_on_host
 from purekernel.host.below import image_name
 from purekernel.host.overlay_reader import parse_layer
 from purekernel.host.read import is_folder, load_file
@@ -204,7 +203,7 @@ def gather(
         if is_folder(source):
             return _folder(source, limits, xattrs=xattrs)
         found = find_on_host(str(source))
-        item = Opener().find(open_on_host(found.host, limits=limits), found.inner).follow()
+        item = find_item(found, limits=limits).follow()
         if isinstance(item.node, Directory):
             return branch(item.tree, item.path)
         file = item.load()
