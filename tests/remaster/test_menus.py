@@ -8,8 +8,8 @@ import pytest
 
 from purekernel.errors import BootMenuError
 from purekernel.formats.iso import IsoBoot
+from purekernel.formats.menu_finder import MAX_MENUS_BYTES, find_menus
 from purekernel.recipe.boot import BootChanges
-from purekernel.remaster.boot.finder import MAX_MENUS_BYTES, find_menus
 from purekernel.remaster.boot.menu import MenuChange, change_boot_menu, change_initrds
 from purekernel.remaster.boot.unreached import find_unreached_menus
 from purekernel.tree import File, Metadata, Tree, put_file

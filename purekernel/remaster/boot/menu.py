@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from attrs import evolve
 
 from purekernel.errors import BootMenuError, UsageError, inside
+from purekernel.formats.boot_menus import (
+    FoundMenu,
+    GrubMenu,
+    MenuEdit,
+    SyslinuxMenu,
+    plain_menu_path,
+)
 from purekernel.formats.booted import MENU_NAME
 from purekernel.formats.iso import IsoBoot
 from purekernel.formats.menu_edit import EntryEdit, FoundEntry, Part, split_words
@@ -15,7 +21,6 @@ from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.recipe.boot import BootChanges
 from purekernel.recipe.system import parse_serial
 from purekernel.records import frozen
-from purekernel.remaster.boot.menus import FoundMenu, GrubMenu, MenuEdit, SyslinuxMenu
 from purekernel.remaster.boot.volumes import Volume, open_volumes, write_volumes
 from purekernel.tree import Tree, display
 from purekernel.tree.path import join, parent
@@ -25,8 +30,6 @@ CORE_TIMEOUT = 300
 
 # The word on the kernel's command line for which tce-setup loads extensions from a disc.
 CDE = b"cde"
-
-_DEVICE = re.compile(rb"\([^()]*\)")
 
 
 @frozen(kw_only=True)
@@ -300,8 +303,8 @@ def _boots(entry: FoundEntry) -> tuple[bytes, tuple[bytes, ...], frozenset[bytes
     """Return what an entry boots, to compare entries of two menus."""
     if entry.kernel is None:
         return None
-    initrds = tuple(plain_path(path) for path in entry.initrds)
-    return plain_path(entry.kernel), initrds, frozenset(entry.words)
+    initrds = tuple(plain_menu_path(path) for path in entry.initrds)
+    return plain_menu_path(entry.kernel), initrds, frozenset(entry.words)
 
 
 def _no_entry(menus: Sequence[tuple[Volume, FoundMenu]], wanted: str) -> BootMenuError:
@@ -324,12 +327,6 @@ def _no_entry(menus: Sequence[tuple[Volume, FoundMenu]], wanted: str) -> BootMen
 
 
 # Names of initrds.
-
-
-def plain_path(path: bytes) -> bytes:
-    """Return a path in a menu without device and slash, in lower case."""
-    plain = _DEVICE.sub(b"", path.replace(b"\\", b"/"), count=1)
-    return plain.lstrip(b"/").lower()
 
 
 @frozen(kw_only=True)
@@ -358,7 +355,7 @@ class _Replaced:
 
     def is_same(self, named: bytes, path: bytes) -> bool:
         """Return whether a menu means the file at ``path`` when it says ``named``."""
-        plain, wanted = plain_path(named), path.lower()
+        plain, wanted = plain_menu_path(named), path.lower()
         return plain == wanted or (
             not named.startswith((b"/", b"(")) and join(self.folder.lower(), plain) == wanted
         )

@@ -11,14 +11,15 @@ from collections.abc import Iterator
 
 from purekernel.errors import PurekernelError
 from purekernel.formats.boot_losses import BootLoss
+from purekernel.formats.boot_menus import plain_menu_path
 from purekernel.formats.booted import MAX_MENU_BYTES
 from purekernel.formats.efi_loader import LoaderKind, find_scripts, parse_loader
 from purekernel.formats.grub import GrubFile, parse_grub_config
 from purekernel.formats.iso import IsoBoot
 from purekernel.formats.menu_edit import Part
+from purekernel.formats.menu_finder import KNOWN_NAMES, is_loader_entry
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
-from purekernel.remaster.boot.finder import KNOWN_NAMES, is_loader_entry
-from purekernel.remaster.boot.menu import MenuChange, plain_path
+from purekernel.remaster.boot.menu import MenuChange
 from purekernel.remaster.boot.volumes import Volume, open_volumes
 from purekernel.tree import File, Tree
 from purekernel.tree.path import name
@@ -149,7 +150,7 @@ def _not_added(volume: Volume, tree: Tree, parts: Part) -> Iterator[str]:
     for menu in volume.menus:
         if menu.path not in tree and parts & (Part.TIMEOUT | Part.DEFAULT):
             yield f"{volume.describe(menu.path)}, which is missing"
-        initrds = {plain_path(path) for entry in menu.found for path in entry.initrds}
+        initrds = {plain_menu_path(path) for entry in menu.found for path in entry.initrds}
         if parts & Part.INITRDS and initrds & paths:
             yield f"{volume.describe(menu.path)}, which boots initrds inside that image"
 

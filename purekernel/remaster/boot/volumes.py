@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from attrs import evolve, field
 
 from purekernel.errors import PurekernelError
+from purekernel.formats.boot_menus import FoundMenu
 from purekernel.formats.booted import find_boot_menu
 from purekernel.formats.fat import parse_fat, replace_files_in_fat
 from purekernel.formats.iso import EFI, BootEntry, IsoBoot
+from purekernel.formats.menu_finder import find_menus
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.records import frozen
-from purekernel.remaster.boot.finder import find_menus
-from purekernel.remaster.boot.menus import FoundMenu
 from purekernel.tree import Buffer, File, Tree, display
 
 

@@ -1,7 +1,8 @@
-"""Change the boot menus of the Syslinux family, of GRUB and of systemd-boot in the same way."""
+"""Read and change the menus of the Syslinux family, of GRUB and of systemd-boot in the same way."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
@@ -23,6 +24,9 @@ from purekernel.formats.syslinux import (
 )
 from purekernel.records import frozen
 from purekernel.tree.path import name
+
+# The device before a path in GRUB: "(hd0,1)/boot/vmlinuz".
+_DEVICE = re.compile(rb"\([^()]*\)")
 
 
 @frozen(kw_only=True)
@@ -301,3 +305,9 @@ class LoaderMenu:
         if splices:
             changed[self.path] = splice(self.config.data, splices)
         return changed
+
+
+def plain_menu_path(path: bytes) -> bytes:
+    """Return a path in a menu without device and slash, in lower case."""
+    plain = _DEVICE.sub(b"", path.replace(b"\\", b"/"), count=1)
+    return plain.lstrip(b"/").lower()

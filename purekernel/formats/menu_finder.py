@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from purekernel.errors import BootMenuError
+from purekernel.formats.boot_menus import FoundMenu, GrubMenu, LoaderMenu, SyslinuxMenu
 from purekernel.formats.booted import MAX_MENU_BYTES
 from purekernel.formats.grub import Followed, GrubFile, parse_grub_config
 from purekernel.formats.loader_entries import ENTRY_ENDING, parse_loader_file
 from purekernel.formats.syslinux import BootMenu, Read, find_other_menus, parse_boot_menu
-from purekernel.remaster.boot.menus import FoundMenu, GrubMenu, LoaderMenu, SyslinuxMenu
 from purekernel.tree import File, Tree, display
 from purekernel.tree.path import join, name, parent
 
