@@ -90,6 +90,7 @@ class Archive:
 
     Attributes:
         tree: its files. Contents are views, or loaded on access.
+        plain: the archive after its compression is undone; the file itself without any.
         kind: the kind of the archive: AR, CPIO, FAT, ISO, SQUASHFS or TAR; or the compression of
             a file that holds no archive, and stands for an archive of one file.
         compression: the compression around the archive, or ``None``.
@@ -97,6 +98,7 @@ class Archive:
     """
 
     tree: Tree = field(repr=False)
+    plain: Input
     kind: FileKind
     compression: FileKind | None = None
     is_counted: bool = True
@@ -138,7 +140,9 @@ def open_archive(file: Input, *, name: bytes, metadata: Metadata) -> Archive | N
     else:
         return None
     is_counted = kind is not FileKind.SQUASHFS
-    return Archive(tree=tree, kind=kind, compression=compression, is_counted=is_counted)
+    return Archive(
+        tree=tree, plain=plain, kind=kind, compression=compression, is_counted=is_counted
+    )
 
 
 def _is_blank(file: Input) -> bool:
