@@ -37,9 +37,18 @@ FAST = "fast"
 # The files that take 10 s of CPU time or more, the longest first. Workers get whole files, in this
 # order: a long file that starts last would leave the other workers idle.
 LONGEST_FILES = (
+    "tests/boot/test_modules.py",
+    "tests/boot/test_ways.py",
+    "tests/boot/test_gathered.py",
+    "tests/faults/test_long.py",
+    "tests/boot/test_efi.py",
+    "tests/boot/test_squashfs.py",
     "tests/faults/test_build_faults.py",
     "tests/faults/test_gather_faults.py",
     "tests/boot/test_compressions.py",
+    "tests/boot/test_bases.py",
+    "tests/boot/test_hybrid.py",
+    "tests/boot/test_packages.py",
     "tests/encode/cluster/test_dask.py",
     "tests/docs/test_readme.py",
     "tests/plan/test_fetch_plan_confinement.py",
