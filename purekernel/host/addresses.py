@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from purekernel.errors import InputError, UsageError
 from purekernel.formats.address import MAX_COLONS, SEPARATOR, Item, Opener, find_nearest
@@ -53,17 +53,19 @@ def split_address(text: str, *, windows: bool = ON_WINDOWS) -> Iterator[tuple[st
         end = text.rfind(SEPARATOR, 0, end)
 
 
-def find_on_host(text: str, *, windows: bool = ON_WINDOWS) -> HostAddress:
-    """Return the longest path at the start of ``text`` that exists on this host, and the rest.
+def find_on_host(address: str | PurePath, *, windows: bool = ON_WINDOWS) -> HostAddress:
+    """Return the longest path at the start of ``address`` that exists on this host, and the rest.
 
     Args:
-        text: an address.
+        address: an address. One that was made into a path has backslashes on Windows, which are
+            slashes in the archive.
         windows: whether the host is Windows.
 
     Raises:
-        UsageError: ``text`` is empty.
+        UsageError: ``address`` is empty.
         InputError: no such path exists; or there are too many colons.
     """
+    text = str(address)
     if not text:
         raise UsageError("the address is empty", hint="give a file or a folder")
     if text.count(SEPARATOR) > MAX_COLONS:
@@ -75,8 +77,11 @@ def find_on_host(text: str, *, windows: bool = ON_WINDOWS) -> HostAddress:
     for host, rest in split_address(text, windows=windows):
         shortest = host
         if exists(Path(host)):
-            inner = None if rest is None else image_name(rest, windows=windows)
-            return HostAddress(host=Path(host), inner=inner)
+            if rest is None:
+                return HostAddress(host=Path(host), inner=None)
+            is_converted = windows and isinstance(address, PurePath)
+            inner = rest.replace("\\", "/") if is_converted else rest
+            return HostAddress(host=Path(host), inner=image_name(inner, windows=windows))
     raise _missing(Path(shortest))
 
 
@@ -105,11 +110,11 @@ def open_on_host(path: Path, *, limits: Limits = DEFAULT_LIMITS, is_deep: bool =
     return Item(address=str(path), tree=tree, path=inner, limits=limits, is_counted=False)
 
 
-def load_address(text: str, *, limits: Limits = DEFAULT_LIMITS) -> Input:
+def load_address(address: str | PurePath, *, limits: Limits = DEFAULT_LIMITS) -> Input:
     """Return the file that an address names: a file of this host, or one inside it.
 
     Args:
-        text: the address.
+        address: as for :func:`find_on_host`.
         limits: limits on the file, and on all that is unpacked on the way to it.
 
     Raises:
@@ -117,7 +122,7 @@ def load_address(text: str, *, limits: Limits = DEFAULT_LIMITS) -> Input:
         InputError: the file is missing, unreadable, or not a file.
         PurekernelError: as :meth:`purekernel.formats.address.Opener.find`.
     """
-    return find_item(find_on_host(text), limits=limits).load()
+    return find_item(find_on_host(address), limits=limits).load()
 
 
 def find_item(

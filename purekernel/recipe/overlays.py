@@ -68,7 +68,7 @@ class Overlays:
         self._find = fetched
         self._opener = Opener()
         # What was found inside files, by its address. A folder's tree is not read again.
-        self._inside: dict[str, Item | None] = {}
+        self._inside: dict[Path, Item | None] = {}
 
     @cached_property
     def dated(self) -> tuple[Layer | None, ...]:
@@ -145,15 +145,15 @@ class Overlays:
 
     def _inner(self, choice: OverlayChoice) -> Item | None:
         """Return what an overlay names inside a file; ``None`` for a file or folder of the host."""
-        text = str(self._path(choice))
-        if text not in self._inside:
-            found = find_on_host(text)
-            self._inside[text] = (
+        path = self._path(choice)
+        if path not in self._inside:
+            found = find_on_host(path)
+            self._inside[path] = (
                 None
                 if found.inner is None
                 else find_item(found, limits=self._limits, opener=self._opener)
             )
-        return self._inside[text]
+        return self._inside[path]
 
     def _path(self, choice: OverlayChoice) -> Path:
         path = Path(choice.path or "")

@@ -87,7 +87,7 @@ def write_extension(
         )
     limits = limits_of(max_unpacked).budgeted()
     extension, notes = convert_package(
-        load_address(str(package), limits=limits).data,
+        load_address(package, limits=limits).data,
         source=str(package),
         name=name,
         needs=tuple(dict.fromkeys(names)),

@@ -202,7 +202,7 @@ def gather(
         (source,) = sources
         if is_folder(source):
             return _folder(source, limits, xattrs=xattrs)
-        found = find_on_host(str(source))
+        found = find_on_host(source)
         item = find_item(found, limits=limits).follow()
         if isinstance(item.node, Directory):
             return branch(item.tree, item.path)

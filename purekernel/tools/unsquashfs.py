@@ -49,7 +49,7 @@ class SquashfsTool:
         return open_squashfs(self._load())
 
     def _load(self) -> Input:
-        return load_address(str(self._path), limits=self._limits)
+        return load_address(self._path, limits=self._limits)
 
     def superblock_lines(self) -> list[str]:
         """Return the lines that ``unsquashfs -s`` prints."""

@@ -87,7 +87,7 @@ def test_output_option_names_a_file_and_the_summary_what_it_replaced(
     assert main(["build", "bundle.tar.gz", "-o", "old.iso"]) == 0
     assert capsys.readouterr().out.splitlines()[2] == "  replaced a file with the same content"
     assert main(["build", "bundle.tar.gz", "-o", "new.iso/"]) == 0
-    written, sums = sorted((folder / "new.iso").iterdir(), reverse=True)
+    sums, written = sorted((folder / "new.iso").iterdir(), key=lambda path: path.name)
     assert sums.name == "SHA256SUMS"
     assert written.read_bytes() == (folder / "old.iso").read_bytes()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 from hypothesis import given
@@ -73,6 +73,13 @@ def test_file_inside_a_file_of_the_host_is_loaded(folder: Path) -> None:
     assert (bytes(file.data), file.name) == (b"inside", "x.tar:etc/motd")
     assert bytes(load_address(f"{folder / 'x.tar'}:etc/motd").data) == b"inside"
     assert bytes(load_address("x.tar").data) == (folder / "x.tar").read_bytes()
+
+
+def test_backslashes_that_windows_puts_into_an_address_are_slashes(folder: Path) -> None:
+    (folder / "x.iso").touch()
+    path = PureWindowsPath("x.iso:boot/core.gz")
+    assert find_on_host(path, windows=True).inner == b"boot/core.gz"
+    assert find_on_host("x.iso:boot\\core.gz", windows=True).inner == b"boot\\core.gz"
 
 
 @posix

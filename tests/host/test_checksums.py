@@ -95,6 +95,8 @@ def test_folder_and_dangling_link_are_refused(tmp_path: Path) -> None:
         (tmp_path / CHECKSUMS).symlink_to("nowhere")
     except OSError:  # Windows without privileges has no links
         return
+    if not (tmp_path / CHECKSUMS).is_symlink():  # nor has Wine
+        return
     with pytest.raises(PurekernelError, match="does not exist"):
         load_checksums(tmp_path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -289,7 +290,7 @@ def refusal(folder: Path, efi: str, **settings: object) -> list[tuple[str, str]]
         make(folder, efi, **settings)  # type: ignore[arg-type]
     error = caught.value
     errors = error.errors if isinstance(error, CombinedError) else (error,)
-    return [(str(each).replace(str(folder), "DIR"), each.hint) for each in errors]
+    return [(str(each).replace(f"{folder}{os.sep}", "DIR/"), each.hint) for each in errors]
 
 
 WHERE = "DIR/purekernel.toml, line 8, "
