@@ -34,6 +34,7 @@ from purekernel.tree.node import (
     slice_content,
     with_metadata,
 )
+from purekernel.tree.origin import Origin, OriginKind
 from purekernel.tree.path import ROOT, display, parse_path, with_example
 from purekernel.tree.resolve import Found, look_up, resolve
 from purekernel.tree.tree import Pass, Tree
@@ -51,6 +52,8 @@ __all__ = [
     "LazyContent",
     "Metadata",
     "Node",
+    "Origin",
+    "OriginKind",
     "Pass",
     "Socket",
     "Stated",
