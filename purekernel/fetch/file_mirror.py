@@ -111,9 +111,11 @@ def _copy(store: Store, download: Download, stream: BinaryIO, stopped: threading
         return store.add(partial, inspection)
     except Fault as fault:
         partial.discard()
-        if fault.hint == BROWSER_HINT:
-            fault.hint = "check the path: the file may be another one, or need to be converted"
-        raise
+        if fault.hint != BROWSER_HINT:
+            raise
+        # A server may send the file later, in place of a login page. A file stays what it is.
+        hint = "check the path: the file may be another one, or need to be converted"
+        raise Fault(fault.reason, Cause.LASTING, hint=hint) from None
     except BaseException:
         partial.discard()
         raise

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from purekernel.fetch.finder import Finder
 from purekernel.fetch.store import Store
 from tests.fetch.server import Server
 
@@ -58,3 +59,10 @@ def unanswering() -> Iterator[int]:
         listening.bind(("127.0.0.1", 0))
         listening.listen(50)
         yield listening.getsockname()[1]
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the pauses before further attempts short, for tests of what comes after them."""
+    wait = Finder._wait
+    monkeypatch.setattr(Finder, "_wait", lambda finder, seconds: wait(finder, min(seconds, 0.01)))

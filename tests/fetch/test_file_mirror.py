@@ -239,3 +239,12 @@ def test_hint_for_a_file_on_this_host_does_not_name_a_browser(tmp_path: Path, st
     ):
         downloads.fetch(download)
     assert caught.value.hint.startswith("check the path: ")
+
+
+def test_file_of_another_kind_on_this_host_is_tried_once(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "a.iso").write_bytes(b"PK\3\4" + bytes(40_000))
+    download = Download(name="a.iso", urls=(str(tmp_path / "a.iso"),), kind=FileKind.ISO)
+    pauses: list[float] = []
+    with Downloads(store, sleep=pauses.append) as downloads, pytest.raises(DownloadError):
+        downloads.fetch(download)
+    assert pauses == []

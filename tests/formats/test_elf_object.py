@@ -130,6 +130,7 @@ def test_damaged_object_is_refused(data: bytes, message: str) -> None:
     assert str(caught.value) == message
 
 
+@pytest.mark.slow
 def test_too_many_versions_and_libraries_are_refused() -> None:
     many = make_library(b"l", b"c", needed_versions={b"c": [b"V"] * 5000})
     with pytest.raises(FormatError, match="expected at most 4096 needed versions, got more"):

@@ -1,5 +1,12 @@
 """Import the fixtures of servers and a store for the tests of repositories."""
 
-from tests.fetch.conftest import plain_surroundings, second, server, store
+import pytest
 
-__all__ = ["plain_surroundings", "second", "server", "store"]
+from tests.fetch.conftest import plain_surroundings, second, server, short_pauses, store
+
+__all__ = ["plain_surroundings", "second", "server", "short_pauses", "store"]
+
+
+@pytest.fixture(autouse=True)
+def always_short_pauses(short_pauses: None) -> None:
+    """Pauses are tested with :mod:`purekernel.fetch`."""
