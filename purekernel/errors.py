@@ -315,6 +315,12 @@ class FindingError(PurekernelError):
     default_hint = "correct it, or build without --strict"
 
 
+class VerificationError(PurekernelError):
+    """Report that an image is not intact: a digest, a list or a boot structure does not hold."""
+
+    default_hint = "get the image again, or build it again"
+
+
 class Outage(NamedTuple):
     """Hosts that did not answer, and the files that are missing because of it.
 

@@ -6,6 +6,7 @@ What cannot be read is a fault, and all else is still there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 
 from attrs import field
@@ -19,7 +20,7 @@ from purekernel.formats.booted import find_boot_menu
 from purekernel.formats.core_iso import CORES, KERNELS
 from purekernel.formats.cpio import parse_initrds
 from purekernel.formats.detect import FileKind, detect
-from purekernel.formats.iso import EFI, IsoImage, parse_iso
+from purekernel.formats.iso import EFI, IsoImage, parse_iso, parse_iso_files
 from purekernel.formats.menu_edit import FoundEntry
 from purekernel.formats.menu_finder import find_menus
 from purekernel.formats.tinycore import TCZ
@@ -184,13 +185,9 @@ class _Reader:
 
     def _open(self, place: str, file: Input, own_name: bytes) -> Part:
         kind = detect(file.data)
+        if kind is FileKind.ISO:
+            return self._open_iso(place, file)
         try:
-            if kind is FileKind.ISO:
-                iso = parse_iso(file)
-                return Part(
-                    place=place, kind=kind, tree=iso.tree, packed_bytes=len(file), file=file,
-                    plain=file, iso=iso,
-                )  # fmt: skip
             archive = open_archive(file, name=own_name, metadata=Metadata(mode=0o644))
         except PurekernelError as error:
             self._faults.append(error)
@@ -200,6 +197,21 @@ class _Reader:
         return Part(
             place=place, kind=archive.kind, compression=archive.compression, tree=archive.tree,
             packed_bytes=len(file), file=file, plain=archive.plain,
+        )  # fmt: skip
+
+    def _open_iso(self, place: str, file: Input) -> Part:
+        """Return an ISO; if its boot catalog is damaged, its files are still there."""
+        iso, tree = None, Tree()
+        try:
+            iso = parse_iso(file)
+            tree = iso.tree
+        except PurekernelError as error:
+            self._faults.append(error)
+            with suppress(PurekernelError):  # the same fault
+                tree = parse_iso_files(file.quiet())
+        return Part(
+            place=place, kind=FileKind.ISO, tree=tree, packed_bytes=len(file), file=file,
+            plain=file, iso=iso,
         )  # fmt: skip
 
     def _enter(self, part: Part) -> None:

@@ -41,7 +41,7 @@ Exit status:
 
 _COMMANDS = (
     "build", "bundle", "cache", "cat", "deps", "fetch", "info", "init", "lock", "ls", "run",
-    "schema", "search", "show", "tool",
+    "schema", "search", "show", "tool", "verify",
 )  # fmt: skip
 
 

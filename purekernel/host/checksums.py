@@ -31,10 +31,17 @@ _ESCAPED = {b"\\": b"\\", b"n": b"\n", b"r": b"\r"}
 
 @frozen(kw_only=True)
 class ChecksumLine:
-    """A line of a checksum file: its bytes, and the file that it is about, empty for a comment."""
+    """A line of a checksum file.
+
+    Attributes:
+        raw: its bytes.
+        name: the file that it is about; empty for a comment.
+        sha256: the digest in lower-case hexadecimal; empty for a comment.
+    """
 
     raw: bytes
     name: bytes
+    sha256: str = ""
 
 
 def load_checksums(folder: Path) -> list[ChecksumLine]:
@@ -66,7 +73,7 @@ def _merge(folder: Path, outputs: Iterable[Output]) -> tuple[str, bytes]:
     for output in outputs:
         name = output.path.relative_to(folder).as_posix().encode("utf-8", "surrogateescape")
         raw = b"%s  %s" % (output.sha256.encode(), name)
-        new[name] = ChecksumLine(raw=raw, name=name)
+        new[name] = ChecksumLine(raw=raw, name=name, sha256=output.sha256)
     kept = [line for line in load_checksums(folder) if line.name not in new]
     lines = sorted([*kept, *new.values()], key=lambda line: line.name)
     return CHECKSUMS, b"".join(line.raw + b"\n" for line in lines)
@@ -82,9 +89,9 @@ def _lines(data: bytes, path: Path) -> Iterator[ChecksumLine]:
         match = _LINE.fullmatch(line)
         tagged = _TAGGED_LINE.fullmatch(line)
         if match is not None:
-            is_escaped, name = match[1], match[3]
+            is_escaped, sha256, name = match.groups()
         elif tagged is not None:
-            is_escaped, name = tagged[1], tagged[2]
+            is_escaped, name, sha256 = tagged.groups()
         else:
             raise InputError(
                 f"{path}, line {number}: must be a SHA-256 and a file name, as sha256sum writes "
@@ -93,4 +100,4 @@ def _lines(data: bytes, path: Path) -> Iterator[ChecksumLine]:
             )
         if is_escaped:
             name = _ESCAPE.sub(lambda escape: _ESCAPED[escape[1]], name)
-        yield ChecksumLine(raw=raw, name=name.removeprefix(b"./"))
+        yield ChecksumLine(raw=raw, name=name.removeprefix(b"./"), sha256=sha256.decode().lower())

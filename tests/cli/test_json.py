@@ -92,6 +92,7 @@ def run(capsys: pytest.CaptureFixture[str], *command: str, status: int = 0) -> A
         ("cache prune", "cache prune, cache clear"),
         ("cache clear", "cache prune, cache clear"),
         ("ls root.tcz", "ls"),
+        ("verify root.tcz", "verify"),
         ("tool advdef -z core.gz", "tool advdef, tool recompress"),
         ("tool recompress --effort fast root.tcz", "tool advdef, tool recompress"),
         ("tool deb2tcz lshw.deb", "tool deb2tcz"),
