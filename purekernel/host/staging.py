@@ -43,7 +43,10 @@ _PAUSE_SECONDS = 0.05
 
 _Result = TypeVar("_Result")
 
-_TEMPORARY_NAME = re.compile(r"\.purekernel\.[0-9a-f]{12}\.part")
+LOCK_NAME = ".purekernel.lock"
+"""The name of a file that a process locks while it changes what several write to a folder."""
+
+_TEMPORARY_NAME = re.compile(rf"\.purekernel\.[0-9a-f]{{12}}\.part|{re.escape(LOCK_NAME)}")
 _DAY_SECONDS = 86400
 _READ_ONLY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 

@@ -14,7 +14,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
@@ -103,8 +103,11 @@ class Output:
     replaced: Replaced | None = None
 
 
-Closing = Callable[[Sequence[Output]], tuple[str, Buffer]]
-"""Returns, for files that are written, the name and the content of one more file about them."""
+Closing = Callable[[Sequence[Output]], AbstractContextManager[tuple[str, Buffer]]]
+"""Gives, for files that are written, the name and the content of one more file about them.
+
+It is entered when all others are written, and left when all have their names.
+"""
 
 
 def publish(
@@ -123,8 +126,7 @@ def publish(
             that writes it.
         mode: the mode of the files; ``None`` for the default of the host.
         option: the option with which users choose another folder, for messages.
-        closing: called when all other files are written, and before they get their names; the
-            file that it returns gets its name last.
+        closing: gives one more file, which gets its name last.
 
     Returns:
         The written files, in the order of ``contents``, without that of ``closing``.
@@ -136,20 +138,23 @@ def publish(
     with _Outputs(mode, option) as outputs:
         for name, content in contents.items():
             outputs.write(_output_path(folder, name), content)
-        if closing is None:
-            return outputs.commit()
-        name, content = closing(outputs.written)
-        outputs.write(_output_path(folder, name), content)
-        return outputs.commit()[:-1]
+        return outputs.commit_with(closing, folder)
 
 
-def publish_file(path: Path, content: Buffer | WriteOutput, *, option: str = "--output") -> Output:
+def publish_file(
+    path: Path,
+    content: Buffer | WriteOutput,
+    *,
+    option: str = "--output",
+    closing: Closing | None = None,
+) -> Output:
     """Write one file under a name that the user chose; create its folder if it is missing.
 
     Args:
         path: the path of the file; any name is allowed that the host allows.
         content: the content of the file, or a function that writes it.
         option: the option with which users choose another path, for messages.
+        closing: gives one more file for the same folder.
 
     Raises:
         OutputError: the file cannot be written; an existing one was not changed.
@@ -157,7 +162,7 @@ def publish_file(path: Path, content: Buffer | WriteOutput, *, option: str = "--
     _check_name(path.name, ON_WINDOWS)
     with _Outputs(None, option) as outputs:
         outputs.write(path, content)
-        (output,) = outputs.commit()
+        (output,) = outputs.commit_with(closing, path.parent)
     return output
 
 
@@ -356,6 +361,14 @@ class _Outputs:
                 with suppress(OSError):
                     set_times(temporary, self._times_ns)
         self.written.append(Output(path=path, size_bytes=size_bytes, sha256=digest.hexdigest()))
+
+    def commit_with(self, closing: Closing | None, folder: Path) -> list[Output]:
+        """Rename all, and the file of ``closing`` in ``folder``; return all others."""
+        if closing is None:
+            return self.commit()
+        with closing(self.written) as (name, content):
+            self.write(_output_path(folder, name), content)
+            return self.commit()[:-1]
 
     def commit(self) -> list[Output]:
         written = []

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from purekernel.errors import InputError, LimitError, PurekernelError
+from purekernel.errors import InputError, LimitError, OutputError, PurekernelError
 from purekernel.host import checksums
 from purekernel.host.checksums import CHECKSUMS, closing_checksums, load_checksums
-from purekernel.host.write import publish
+from purekernel.host.staging import LOCK_NAME
+from purekernel.host.write import Output, publish, publish_file
 from tests.oracles import require, run
 
 A, B = "a" * 64, "b" * 64
@@ -112,9 +120,104 @@ def test_missing_file_has_no_lines(tmp_path: Path) -> None:
     assert load_checksums(tmp_path) == load_checksums(tmp_path / "missing") == []
 
 
+def test_line_of_one_file_is_added_beside_it(tmp_path: Path) -> None:
+    write(tmp_path, {"old.iso": b"1"})
+    publish_file(tmp_path / "my.iso", b"2", closing=closing_checksums(tmp_path))
+    assert (tmp_path / CHECKSUMS).read_text(encoding="utf-8") == (
+        f"{digest(b'2')}  my.iso\n{digest(b'1')}  old.iso\n"
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no line ends in names")
+def test_name_with_a_backslash_or_a_line_break_is_escaped(tmp_path: Path) -> None:
+    closing = closing_checksums(tmp_path)
+    for _again in range(2):
+        publish_file(tmp_path / "a\\b\r\n.iso", b"x", closing=closing)
+    assert (tmp_path / CHECKSUMS).read_bytes() == (f"\\{digest(b'x')}  a\\\\b\\r\\n.iso\n".encode())
+
+
+def test_build_that_ends_during_the_update_of_another_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = threading.Event()
+    sleep = time.sleep
+
+    def sleep_and_tell(seconds: float) -> None:
+        waits.set()
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", sleep_and_tell)
+    second = threading.Thread(target=write, args=(tmp_path, {"b.iso": b"b"}))
+
+    @contextmanager
+    def closing(outputs: Sequence[Output]) -> Iterator[tuple[str, bytes]]:
+        with closing_checksums(tmp_path)(outputs) as (name, content):
+            second.start()
+            while not waits.wait(0.01):
+                assert second.is_alive(), "the second build did not wait"
+            assert not (tmp_path / "b.iso").exists()
+            yield name, bytes(content)
+
+    publish(tmp_path, {"a.iso": b"a"}, closing=closing)
+    second.join()
+    assert (tmp_path / CHECKSUMS).read_text(encoding="utf-8") == (
+        f"{digest(b'a')}  a.iso\n{digest(b'b')}  b.iso\n"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CHECKSUMS, "a.iso", "b.iso"]
+
+
+def test_lock_that_is_not_freed_is_an_error_and_the_old_files_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checksums, "_TRIES", 2)
+    monkeypatch.setattr(checksums, "_PAUSE_SECONDS", 0)
+    old = write(tmp_path, {"x": b"old"})
+    with closing_checksums(tmp_path)([]), pytest.raises(OutputError) as caught:
+        write(tmp_path, {"x": b"new"})
+    assert str(caught.value) == (
+        f"{tmp_path / CHECKSUMS} is in use by another build, which does not end"
+    )
+    assert caught.value.hint == "end that build, or write the outputs to another folder"
+    assert (tmp_path / "x").read_bytes() == b"old"
+    assert write(tmp_path, {"x": b"old"}) == old
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows deletes the file of a killed process")
+def test_lock_of_a_killed_process_does_not_hold_up_a_build(tmp_path: Path) -> None:
+    (tmp_path / LOCK_NAME).touch(0o644)
+    write(tmp_path, {"x": b"x"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CHECKSUMS, "x"]
+
+
+_WRITER = """\
+import sys
+from pathlib import Path
+from purekernel.host.checksums import closing_checksums
+from purekernel.host.write import publish
+folder = Path(sys.argv[1])
+for number in range(20):
+    name = f"{sys.argv[2]}{number}"
+    publish(folder, {name: name.encode()}, closing=closing_checksums(folder))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_that_write_to_one_folder_lose_no_line(tmp_path: Path) -> None:
+    writers = [
+        subprocess.Popen([sys.executable, "-c", _WRITER, str(tmp_path), name]) for name in "ab"
+    ]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    names = sorted(f"{name}{number}" for name in "ab" for number in range(20))
+    assert (tmp_path / CHECKSUMS).read_text(encoding="utf-8") == "".join(
+        f"{digest(name.encode())}  {name}\n" for name in names
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([CHECKSUMS, *names])
+
+
 @pytest.mark.oracle
 def test_sha256sum_verifies_the_file(tmp_path: Path) -> None:
     write(tmp_path, {"b.iso": b"b", "a.pxe/boot/x": b"x", "caf\xe9": b"c"})
     write(tmp_path, {"b.iso": b"c"})
+    publish_file(tmp_path / "back\\slash\n", b"d", closing=closing_checksums(tmp_path))
     checked = run(require("sha256sum"), "--check", "--strict", CHECKSUMS, cwd=tmp_path)
-    assert checked.count(b": OK\n") == 3
+    assert checked.count(b": OK\n") == 4
