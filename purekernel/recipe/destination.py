@@ -61,18 +61,23 @@ class Destination:
 
     @property
     def checksums(self) -> Path | None:
-        """The path of the folder's checksum file; ``None`` for one file or a stream."""
-        return None if self.folder is None else self.folder / CHECKSUMS
+        """The path of the checksum file beside the outputs; ``None`` for a stream."""
+        folder = self._checksum_folder
+        return None if folder is None else folder / CHECKSUMS
+
+    @property
+    def _checksum_folder(self) -> Path | None:
+        return self.folder if self.file is None else self.file.parent
 
     def check_checksums(self) -> None:
-        """Check the folder's checksum file, to which :meth:`write` adds lines.
+        """Check the checksum file beside the outputs, to which :meth:`write` adds lines.
 
         Raises:
             InputError: it cannot be read, or has lines of another kind.
             LimitError: it is too large.
         """
-        if self.folder is not None:
-            load_checksums(self.folder)
+        if self._checksum_folder is not None:
+            load_checksums(self._checksum_folder)
 
     def write(
         self, contents: Mapping[str, Buffer | WriteOutput], *, checksums: bool = False
@@ -83,18 +88,19 @@ class Destination:
 
         Args:
             contents: the contents, or functions that write them.
-            checksums: whether a folder also gets their checksums.
+            checksums: whether their checksums are written beside them, too.
 
         Raises:
             OutputError: an output cannot be written; existing files stay unchanged.
             BrokenPipeError: the reader of the stream is gone.
         """
+        folder = self._checksum_folder
+        closing = closing_checksums(folder) if checksums and folder is not None else None
         if self.folder is not None:
-            closing = closing_checksums(self.folder) if checksums else None
             return publish(self.folder, contents, closing=closing)
         if self.file is not None:
             (content,) = contents.values()
-            return [publish_file(self.file, content)]
+            return [publish_file(self.file, content, closing=closing)]
         if self.stream is not None:
             (content,) = contents.values()
             return [send(self.stream, content)]

@@ -79,8 +79,12 @@ def test_output_option_names_a_file_and_the_summary_what_it_replaced(
 ) -> None:
     (folder / "old.iso").write_bytes(b"old")
     assert main(["build", "bundle.tar.gz", "-o", "old.iso", "--json"]) == 0
-    (output,) = json.loads(capsys.readouterr().out)["outputs"]
+    summary = json.loads(capsys.readouterr().out)
+    (output,) = summary["outputs"]
     assert output["path"] == "old.iso"
+    assert summary["checksums"] == "SHA256SUMS"
+    line = f"{output['sha256']}  old.iso\n"
+    assert (folder / "SHA256SUMS").read_text(encoding="utf-8") == line
     old = hashlib.sha256(b"old").hexdigest()
     assert output["replaced"] == {"bytes": 3, "sha256": old}
     untouched(folder)
