@@ -75,6 +75,8 @@ class Base:
         boot: how the ISO boots; ``None`` for a base without a boot loader.
         kernel_path: the path of the kernel on the ISO.
         kernel: the kernel.
+        replaced_kernel: the kernel that was there before :meth:`with_kernel`; ``None`` if it was
+            not called.
         initrds: the initrds in order.
         initramfs: what they unpack to.
         root: the root file system to change, with the extensions that are merged into it.
@@ -92,6 +94,7 @@ class Base:
     initramfs: Initramfs
     root: Tree
     source: str
+    replaced_kernel: File | None = None
     lost: tuple[BootLoss, ...] = ()
     outside: str = ""
     dropped: str = ""
@@ -108,7 +111,7 @@ class Base:
         # Remove and add: other names of the old kernel keep it.
         iso.remove(self.kernel_path)
         iso.add(self.kernel_path, file)
-        return evolve(self, iso=iso, kernel=file)
+        return evolve(self, iso=iso, kernel=file, replaced_kernel=self.kernel)
 
 
 def parse_base(file: Input, *, keep_iso_files: bool | None = None) -> Base:

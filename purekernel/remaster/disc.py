@@ -19,6 +19,7 @@ from purekernel.razor.microkernel import METADATA_FILE
 from purekernel.recipe.composition import Composition
 from purekernel.recipe.flavour import Emit
 from purekernel.remaster.boot.disk import disk_notes, has_efi
+from purekernel.remaster.boot.kernel import replace_kernel
 from purekernel.remaster.boot.menu import MenuChange, cde_words, change_boot_menu, loads_cde
 from purekernel.repos.tinycore.placement import CDE, COPIED, ONBOOT, ONDEMAND, OPTIONAL
 from purekernel.tree import Directory, File, Metadata, Tree, display, put_file, with_example
@@ -75,7 +76,9 @@ def change_disc(
     boot = base.boot
     notes: tuple[str, ...] = ()
     try:
-        iso, boot, notes = change_boot_menu(iso, base.boot, change, limits=limits)
+        with inside(composition.recipe.core.place("kernel")):
+            iso, boot = replace_kernel(iso, boot, base, limits=limits)
+        iso, boot, notes = change_boot_menu(iso, boot, change, limits=limits)
     except PurekernelError as error:
         errors.append(error)
     raise_all(errors)

@@ -10,24 +10,20 @@ from attrs import evolve
 
 from purekernel.encode.encoders import Effort
 from purekernel.errors import BundleError, PurekernelError, UsageError, inside, raise_all
-from purekernel.formats.boot_losses import BootLoss, refuse_losses
 from purekernel.formats.bzimage import kernel_release
 from purekernel.formats.compress import compress
 from purekernel.formats.initramfs import Compression
 from purekernel.formats.iso import IsoBoot, VolumeFields, check_fields
-from purekernel.input import Limits
 from purekernel.interruption import result_of
 from purekernel.progress import Progress
 from purekernel.recipe.composition import BootFiles, Composition
 from purekernel.recipe.context import Context
 from purekernel.recipe.flavour import Emit, InitrdLayout
 from purekernel.recipe.iso_files import VOLUME_FIELDS, IsoChoice
-from purekernel.recipe.model import Recipe
 from purekernel.recipe.outputs import Modules, Outputs
 from purekernel.records import frozen
 from purekernel.remaster.boot.hybrid import add_hybrid, check_hybrid
-from purekernel.remaster.boot.menu import MenuChange, change_initrds, is_booted
-from purekernel.remaster.boot.unreached import find_unreached_menus
+from purekernel.remaster.boot.menu import change_initrds, is_booted
 from purekernel.remaster.boot.volumes import replace_copies
 from purekernel.remaster.containers import check_containers
 from purekernel.remaster.core import (
@@ -39,10 +35,11 @@ from purekernel.remaster.core import (
     recompress_nested,
 )
 from purekernel.remaster.disc import change_disc, find_left_out, no_tce
-from purekernel.remaster.efi import add_efi, check_boot_files, without_efi
+from purekernel.remaster.efi import add_efi, check_boot_files
 from purekernel.remaster.findings import find_findings
 from purekernel.remaster.image import Image, no_boot_loader
-from purekernel.remaster.initrds import arrange_initrds, changed_paths, changes_names, with_times_of
+from purekernel.remaster.initrds import arrange_initrds, changed_paths, with_times_of
+from purekernel.remaster.losses import drop_boot
 from purekernel.rootfs.modules import kernel_releases, unpack_modules
 from purekernel.rootfs.passes import finishing_passes
 from purekernel.tree import (
@@ -79,7 +76,7 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     metadata = Metadata(mode=0o644, mtime=timestamp)
     efi = check_boot_files(composition, limits=context.limits)
     iso, boot, disc_notes = change_disc(composition, metadata, limits=context.limits)
-    dropped, iso_losses = _drop_boot(
+    dropped, iso_losses = drop_boot(
         composition,
         iso,
         boot,
@@ -264,54 +261,6 @@ def _check_volume(iso: IsoChoice) -> None:
         except PurekernelError as error:
             errors.append(error)
     raise_all(errors)
-
-
-def _drop_boot(
-    composition: Composition,
-    iso: Tree,
-    boot: IsoBoot | None,
-    *,
-    limits: Limits,
-    writes_iso: bool,
-    writes_disk: bool,
-) -> tuple[tuple[BootLoss, ...], tuple[BootLoss, ...]]:
-    """Find what the output loses of the base's boot methods; refuse losses that are not allowed.
-
-    Returns:
-        The dropped losses to report, and the losses that only an ISO would have.
-    """
-    base, recipe = composition.base, composition.recipe
-    has_cde = composition.disc.cde is not None
-    if boot is None:
-        return _dropped(base.lost, recipe, writes_iso=False, source=base.source)
-    change = MenuChange(
-        changes=recipe.boot,
-        cde_place=recipe.extensions.place("cde") if has_cde else None,
-        new_initrds=changes_names(base, recipe.core.layout),
-    )
-    kept = without_efi(boot)[0] if recipe.efi.is_given else boot
-    menus = find_unreached_menus(iso, kept, change, limits=limits)
-    dropped, iso_losses = _dropped(
-        [*base.lost, *menus], recipe, writes_iso=writes_iso, source=base.source
-    )
-    if writes_disk and not writes_iso:  # it has these menus too, and its own partition table
-        if not recipe.drop_boot:
-            refuse_losses(menus, source=base.source)
-        dropped = tuple(dict.fromkeys((*dropped, *menus)))
-    return dropped, iso_losses
-
-
-def _dropped(
-    losses: Sequence[BootLoss], recipe: Recipe, *, writes_iso: bool, source: str
-) -> tuple[tuple[BootLoss, ...], tuple[BootLoss, ...]]:
-    if recipe.drop_boot:
-        shown = [loss for loss in losses if loss.in_core or writes_iso]
-        return tuple(shown), ()
-    iso_losses = [loss for loss in losses if not loss.in_core]
-    if writes_iso:
-        refuse_losses(losses, source=source)
-    refuse_losses([loss for loss in losses if loss.in_core], source=source)
-    return (), tuple(iso_losses)
 
 
 def _change_root(
