@@ -26,6 +26,7 @@ from purekernel.formats.fat import (
     build_fat,
     find_extents,
     parse_fat,
+    put_files_in_fat,
     read_label,
     replace_files_in_fat,
 )
@@ -49,7 +50,8 @@ from purekernel.host.overlay_reader import parse_layer
 from purekernel.razor.bundle import parse_bundle
 from purekernel.recipe.flavour import InitrdLayout
 from purekernel.remaster.initrds import arrange_initrds
-from purekernel.tree import File, Metadata, Tree
+from purekernel.tree import Directory, File, Metadata, Tree
+from purekernel.tree.path import join
 from tests.executors import AtOnce
 
 
@@ -135,6 +137,21 @@ def _replace_in_fat(data: bytes, tree: Tree) -> None:
     require_same_tree("fat", parse_fat(given(image.to_bytes())), tree)
 
 
+def _add_to_fat(data: bytes, tree: Tree) -> None:
+    """Add files to the root folder, to another one and to a new one; all others stay."""
+    last = [path for path, node in tree.walk() if isinstance(node, Directory)][-1]
+    contents = {join(last, b"added in fuzzing"): b"new" * 1000, b"new in fuzzing/two/x": b"x"}
+    if any(b"in fuzzing" in path.lower() for path, _node in tree.walk()):
+        return
+    image = attempt(put_files_in_fat, given(data), contents, timestamp=0)
+    if image is None or image.size_bytes > LIMITS.unpacked_bytes:
+        return
+    files = {path: node.content for path, node in tree.walk() if isinstance(node, File)}
+    added = parse_fat(given(image.to_bytes()))
+    found = {path: node.content for path, node in added.walk() if isinstance(node, File)}
+    require_equal("fat, with files added", found, {**files, **contents})
+
+
 def _from_1980(tree: Tree) -> Tree:
     first = 315532800
     return tree.map_metadata(lambda old: evolve(old, mtime=max(old.mtime, first)))
@@ -151,6 +168,7 @@ def fat(data: bytes) -> None:
     if tree is None:
         return
     _replace_in_fat(data, tree)
+    _add_to_fat(data, tree)
     image = attempt(build_fat, tree, timestamp=0)
     if image is None or image.size_bytes > LIMITS.unpacked_bytes:
         return

@@ -1,5 +1,6 @@
 """Read and write FAT file systems, from which UEFI firmware boots."""
 
+from purekernel.formats.fat.add import put_files_in_fat
 from purekernel.formats.fat.layout import Extent, Geometry
 from purekernel.formats.fat.reader import find_extents, parse_fat, read_label
 from purekernel.formats.fat.replace import replace_files_in_fat
@@ -14,6 +15,7 @@ __all__ = [
     "build_fat",
     "find_extents",
     "parse_fat",
+    "put_files_in_fat",
     "read_label",
     "replace_files_in_fat",
 ]

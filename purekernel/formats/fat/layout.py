@@ -396,3 +396,23 @@ def new_table(geometry: Geometry, clusters: int, media: int) -> WritableTable:
     table[0] = end & ~0xFF | media
     table[1] = end
     return table
+
+
+# In the boot sector: reserved sectors; entries of the root folder; total and table sectors, in 16
+# and in 32 bits.
+_RESERVED, _ROOT_ENTRIES = 14, 17
+_SECTORS_16, _TABLE_16, _SECTORS_32, _TABLE_32 = 19, 22, 32, 36
+
+
+def set_sizes(reserved: bytearray, start: int, geometry: Geometry) -> None:
+    """Set the size of the volume and of its tables in the boot sector at ``start``."""
+    is_small = geometry.sectors < 1 << 16 and geometry.bits != 32
+    sectors = geometry.sectors
+    struct.pack_into("<H", reserved, start + _RESERVED, geometry.reserved_sectors)
+    struct.pack_into("<H", reserved, start + _ROOT_ENTRIES, geometry.root_entries)
+    struct.pack_into("<H", reserved, start + _SECTORS_16, sectors if is_small else 0)
+    struct.pack_into("<I", reserved, start + _SECTORS_32, 0 if is_small else sectors)
+    if geometry.bits == 32:
+        struct.pack_into("<I", reserved, start + _TABLE_32, geometry.table_sectors)
+    else:
+        struct.pack_into("<H", reserved, start + _TABLE_16, geometry.table_sectors)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 MOST_UNITS = 255
 """The longest long name, in UTF-16 units: a character outside the BMP is two."""
@@ -58,22 +58,25 @@ def fold(name: str) -> str:
     return "".join(upper if len(upper := char.upper()) == 1 else char for char in name)
 
 
-def short_names(names: Iterable[str]) -> dict[str, bytes]:
+def short_names(names: Iterable[str], taken: Collection[bytes] = ()) -> dict[str, bytes]:
     """Return the short name of each name in a folder: 11 bytes, padded with blanks.
 
     Args:
         names: valid names, of which no two are equal without case. Aliases are numbered in this
             order.
+        taken: the short names of other files in the folder.
     """
     shorts: dict[str, bytes] = {}
     aliases: list[tuple[str, str, str]] = []
     for name in names:
         # A name that differs from a short one only in case has that as its alias. No other can.
-        if match := _PLAIN.fullmatch(fold(name) if name.isascii() else name):
-            shorts[name] = _padded(match[1], match[2] or "")
+        match = _PLAIN.fullmatch(fold(name) if name.isascii() else name)
+        short = b"" if match is None else _padded(match[1], match[2] or "")
+        if short and short not in taken:
+            shorts[name] = short
         else:
             aliases.append((name, *_basis(name)))
-    taken = set(shorts.values())
+    taken = {*taken, *shorts.values()}
     numbers: dict[tuple[str, str], int] = {}
     for name, base, extension in aliases:
         # Names with the same start get the same aliases, so they count together.

@@ -43,6 +43,7 @@ from purekernel.formats.fat.layout import (
     build_information,
     cluster_extents,
     new_table,
+    set_sizes,
 )
 from purekernel.formats.fat.names import fold
 from purekernel.formats.fat.sizing import MARGIN, RESERVED_SECTORS
@@ -50,15 +51,13 @@ from purekernel.formats.fat.volume import FatEntry, Volume
 from purekernel.formats.fat.writer import FatImage, fat_time
 from purekernel.formats.sparse import SparseImage
 from purekernel.input import Buffer, Input
-from purekernel.tree import display
+from purekernel.tree import ROOT, display
 
 _NEXT_TYPE = {12: 16, 16: 32}
 
 # The boot sector of Syslinux has the numbers of this file's sectors, and the file itself has them.
 _FIXED = b"LDLINUX SYS"
 
-# In the boot sector: reserved sectors; total and table sectors, in 16 and in 32 bits.
-_RESERVED, _SECTORS_16, _TABLE_16, _SECTORS_32, _TABLE_32 = 14, 19, 22, 32, 36
 _OEM_NAME = slice(3, 11)
 
 
@@ -85,10 +84,12 @@ def replace_files_in_fat(
         ConflictError: a path is a folder.
         UnrepresentableError: a content has 4 GiB or more, or what must move cannot be moved.
     """
-    return _Editor(image, files, timestamp).edit()
+    return Editor(image, files, timestamp).edit()
 
 
-class _Editor:
+class Editor:
+    """Gives files of a volume other contents, and the volume room for them."""
+
     def __init__(self, image: Input, files: Mapping[bytes, Buffer], timestamp: int | None) -> None:
         self._image = image
         self._view = image.view
@@ -99,9 +100,16 @@ class _Editor:
         self._table = WritableTable(bytearray(self._volume.table.data), self._old.bits)
         self._entries = dict(self._volume.walk())
         self._contents = self._find(files)
+        # Of what is written anew, by path.
+        self._sizes = {path: len(content) for path, content in self._contents.items()}
 
     def edit(self) -> FatImage:
-        chains = {path: self._whole_chain(self._entries[path]) for path in self._contents}
+        """Return the changed volume.
+
+        Raises:
+            PurekernelError: as for :func:`replace_files_in_fat`.
+        """
+        chains = {path: self._old_chain(path) for path in self._sizes}
         used = self._used_by_others()
         seen = set(used)
         for path, chain in chains.items():
@@ -111,9 +119,7 @@ class _Editor:
                 )
             seen.update(chain)
         cluster_bytes = self._old.cluster_bytes
-        needed = {
-            path: -(-len(content) // cluster_bytes) for path, content in self._contents.items()
-        }
+        needed = {path: -(-size_bytes // cluster_bytes) for path, size_bytes in self._sizes.items()}
         for path, chain in chains.items():
             for cluster in chain[needed[path] :]:
                 self._table[cluster] = 0
@@ -125,8 +131,8 @@ class _Editor:
         ]
         missing = sum(needed[path] - len(chain) for path, chain in chains.items()) - len(free)
         root: list[int] = []
-        if missing > 0:
-            self._new = self._grown(missing)
+        if missing > 0 or self._root_bytes > self._old.root_entries * ENTRY_BYTES:
+            self._new = self._grown(max(missing, 0))
             self._check_move()
             self._table = self._moved_table()
             last = self._new.clusters + FIRST_CLUSTER
@@ -146,13 +152,30 @@ class _Editor:
         """Whether the root folder becomes a chain of clusters, as FAT32 has it."""
         return self._new.bits == 32 and self._old.bits != 32
 
+    @property
+    def _root_bytes(self) -> int:
+        """The size of the root folder where it is no chain of clusters, in bytes."""
+        return self._old.root_entries * ENTRY_BYTES
+
+    def _root_folder(self, _chains: Mapping[bytes, list[int]]) -> Buffer:
+        """Return the content of the root folder where it is no chain of clusters."""
+        start = self._old.root_offset
+        return self._view[start : start + self._root_bytes]
+
+    def _content(self, path: bytes, _chains: Mapping[bytes, list[int]]) -> Buffer:
+        """Return what is written to the clusters of a path."""
+        return self._contents[path]
+
+    def _old_chain(self, path: bytes) -> list[int]:
+        return self._whole_chain(self._entries[path])
+
     def _find(self, files: Mapping[bytes, Buffer]) -> dict[bytes, Buffer]:
         """Return the contents by the paths that the volume has."""
-        folded = {_fold(path): path for path in self._entries}
+        folded = {fold_path(path): path for path in self._entries}
         found: dict[bytes, Buffer] = {}
         errors: list[PurekernelError] = []
         for wanted, content in sorted(files.items()):
-            path = folded.get(_fold(wanted))
+            path = folded.get(fold_path(wanted))
             name = self._image.name
             if path is None:
                 errors.append(
@@ -192,10 +215,10 @@ class _Editor:
 
     def _used_by_others(self) -> set[int]:
         used: set[int] = set()
-        if self._is_32:
-            used.update(self._volume.chain(self._volume.boot.root_cluster, b""))
+        if self._is_32 and ROOT not in self._sizes:
+            used.update(self._volume.chain(self._volume.boot.root_cluster, ROOT))
         for path, entry in self._entries.items():
-            if path not in self._contents:
+            if path not in self._sizes:
                 used.update(self._whole_chain(entry))
         return used
 
@@ -224,7 +247,7 @@ class _Editor:
             clusters += self._root_clusters() if bits == 32 else 0
         if bits != old.bits:
             clusters = max(clusters, LEAST_CLUSTERS[bits] + MARGIN)
-        grown = evolve(old, bits=bits)
+        grown = evolve(old, bits=bits, root_entries=self._root_bytes // ENTRY_BYTES)
         if bits == 32 and not self._is_32:
             reserved = max(old.reserved_sectors, RESERVED_SECTORS[32])
             grown = evolve(grown, reserved_sectors=reserved, root_entries=0)
@@ -236,7 +259,7 @@ class _Editor:
         return evolve(grown, sectors=grown.data_sector + clusters * old.cluster_sectors)
 
     def _root_clusters(self) -> int:
-        return -(-self._old.root_entries * ENTRY_BYTES // self._old.cluster_bytes)
+        return -(-self._root_bytes // self._old.cluster_bytes)
 
     def _check_move(self) -> None:
         """Raise an error if something cannot be moved, or would be overwritten."""
@@ -280,7 +303,7 @@ class _Editor:
             (new.tables_offset + number * new.table_bytes, self._table.data)
             for number in range(new.tables)
         )
-        root_folder = view[old.root_offset : old.root_offset + old.root_entries * ENTRY_BYTES]
+        root_folder = self._root_folder(chains)
         if not root:
             parts.append((new.root_offset, root_folder))
         # An image may be shorter than its file system, and longer.
@@ -289,19 +312,20 @@ class _Editor:
         extents: dict[bytes, tuple[Extent, ...]] = {}
         shift = new.data_offset - old.data_offset
         for path, entry in self._entries.items():
-            if entry.is_folder:
-                continue
-            if path not in chains:
+            if not entry.is_folder and path not in chains:
                 found = self._volume.file_extents(entry, path)
                 extents[path] = tuple(Extent(offset + shift, size) for offset, size in found)
-                continue
-            content, chain = self._contents[path], chains[path]
+        for path, chain in chains.items():
+            content = self._content(path, chains)
             pieces = list(_spread(new, chain, content))
-            extents[path] = tuple(Extent(offset, len(piece)) for offset, piece in pieces)
             changes += pieces
             if padding := -len(content) % new.cluster_bytes:
-                changes.append((sum(extents[path][-1]), bytes(padding)))
-            changes.append((self._moved(entry.offset, root), self._record(path, chain)))
+                offset, piece = pieces[-1]
+                changes.append((offset + len(piece), bytes(padding)))
+            if path in self._contents:
+                extents[path] = tuple(Extent(offset, len(piece)) for offset, piece in pieces)
+                where = self._moved(self._entries[path].offset, root)
+                changes.append((where, self._record(path, chain)))
         moved = SparseImage.of(size_bytes, parts).replaced(_spread(new, root, root_folder))
         assembled = moved.replaced(changes)
         return FatImage(assembled.size_bytes, assembled.parts, geometry=new, extents=extents)
@@ -341,7 +365,7 @@ class _Editor:
             boot = self._other_type(boot, reserved, root)
         elif new != old:
             for sector in {0, boot.backup_sector}:
-                _set_sizes(reserved, sector * new.sector_bytes, new)
+                set_sizes(reserved, sector * new.sector_bytes, new)
         if boot.information_sector:
             self._count_free(reserved, boot.information_sector)
             if boot.backup_sector:
@@ -401,20 +425,8 @@ def _spread(
         start += size_bytes
 
 
-def _set_sizes(reserved: bytearray, start: int, geometry: Geometry) -> None:
-    """Set the size of the volume and of its tables in the boot sector at ``start``."""
-    is_small = geometry.sectors < 1 << 16 and geometry.bits != 32
-    sectors = geometry.sectors
-    struct.pack_into("<H", reserved, start + _RESERVED, geometry.reserved_sectors)
-    struct.pack_into("<H", reserved, start + _SECTORS_16, sectors if is_small else 0)
-    struct.pack_into("<I", reserved, start + _SECTORS_32, 0 if is_small else sectors)
-    if geometry.bits == 32:
-        struct.pack_into("<I", reserved, start + _TABLE_32, geometry.table_sectors)
-    else:
-        struct.pack_into("<H", reserved, start + _TABLE_16, geometry.table_sectors)
-
-
-def _fold(path: bytes) -> str:
+def fold_path(path: bytes) -> str:
+    """Return a text that is equal for paths that FAT takes for one."""
     return fold(path.decode("utf-8", "surrogateescape"))
 
 

@@ -30,8 +30,8 @@ FOLDER = 0x10
 ARCHIVE = 0x20
 _ATTRIBUTES = 0x3F
 
-_END = 0x00
-_DELETED = 0xE5
+END = 0x00
+DELETED = 0xE5
 _ESCAPED_E5 = 0x05
 _DOTS = (b".          ", b"..         ")
 
@@ -134,9 +134,9 @@ class Volume:
         """Yield the entries of the folder at ``cluster``, except ``.`` and ``..``."""
         long_name = LongName()
         for offset, record in self._records(folder, cluster):
-            if record[0] == _END:
+            if record[0] == END:
                 break
-            if record[0] == _DELETED:
+            if record[0] == DELETED:
                 self._drop(long_name, folder)
                 continue
             if record[11] & _ATTRIBUTES == LONG_NAME:
@@ -219,6 +219,20 @@ class Volume:
         pieces = [view[offset : offset + size_bytes] for offset, size_bytes in extents]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def raw_folder(self, path: bytes, cluster: int) -> bytes:
+        """Return all entries of a folder, also the free ones.
+
+        Args:
+            path: the folder, for messages.
+            cluster: its first cluster; 0 for the root folder.
+
+        Raises:
+            FormatError: the chain of its clusters is invalid.
+        """
+        return b"".join(
+            record for _offset, record in self._records(path, cluster or self.boot.root_cluster)
+        )
+
     def _records(self, folder: bytes, cluster: int) -> Iterator[tuple[int, bytes]]:
         """Yield the entries of a folder with their positions in the image."""
         geometry, view = self.geometry, self.file.view
@@ -297,7 +311,7 @@ def _parse_time(date: int, time: int) -> int:
 def _short_name(record: bytes) -> bytes:
     raw = record[:11]
     if raw[0] == _ESCAPED_E5:
-        raw = bytes([_DELETED]) + raw[1:]
+        raw = bytes([DELETED]) + raw[1:]
     base = raw[:8].decode("cp437").rstrip(" ")
     extension = raw[8:].decode("cp437").rstrip(" ")
     base = base.lower() if record[12] & _LOWER_BASE else base

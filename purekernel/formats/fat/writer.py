@@ -60,7 +60,7 @@ from purekernel.tree import (
 from purekernel.tree.path import parent
 
 _ENTRY = struct.Struct("<11sBBBHHHHHHHI")
-_DOT, _DOT_DOT = b".".ljust(LABEL_BYTES), b"..".ljust(LABEL_BYTES)
+DOT, DOT_DOT = b".".ljust(LABEL_BYTES), b"..".ljust(LABEL_BYTES)
 
 _FIRST_TIME = int(datetime(1980, 1, 1, tzinfo=UTC).timestamp())
 _LAST_TIME = int(datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC).timestamp())
@@ -261,28 +261,29 @@ class _Writer:
         if path == ROOT:
             if self._label:
                 label = self._label.ljust(LABEL_BYTES)
-                records.append(_record(label, LABEL, 0, 0, self._timestamp))
+                records.append(build_record(label, LABEL, 0, 0, self._timestamp))
         else:
             above = parent(path)
             # The root folder is 0 here, also on FAT32.
             up = self._first.get(above, 0) if above != ROOT else 0
-            records.append(_record(_DOT, FOLDER, self._first[path], 0, folder.mtime))
-            records.append(_record(_DOT_DOT, FOLDER, up, 0, folder.mtime))
+            records.append(build_record(DOT, FOLDER, self._first[path], 0, folder.mtime))
+            records.append(build_record(DOT_DOT, FOLDER, up, 0, folder.mtime))
         for entry in folder.names:
             if not is_short(entry.text, entry.short):
                 records.append(build_long_entries(entry.text, entry.short))
             cluster = self._first.get(entry.path, 0)
-            metadata = entry.node.metadata
             if isinstance(entry.node, File):
-                attributes = ARCHIVE if metadata.mode & 0o222 else ARCHIVE | READ_ONLY
+                mode = entry.node.metadata.mode
+                attributes = ARCHIVE if mode & 0o222 else ARCHIVE | READ_ONLY
                 size_bytes = entry.node.size_bytes
             else:
                 attributes, size_bytes = FOLDER, 0
-            records.append(_record(entry.short, attributes, cluster, size_bytes, metadata.mtime))
+            mtime = entry.node.metadata.mtime
+            records.append(build_record(entry.short, attributes, cluster, size_bytes, mtime))
         return b"".join(records)
 
 
-def _record(short: bytes, attributes: int, cluster: int, size_bytes: int, mtime: int) -> bytes:
+def build_record(short: bytes, attributes: int, cluster: int, size_bytes: int, mtime: int) -> bytes:
     """Return an entry. All its times are ``mtime``; FAT has no others to copy from the tree."""
     date, time = fat_time(mtime)
     return _ENTRY.pack(

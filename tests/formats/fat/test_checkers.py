@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from purekernel.formats.fat import FatImage, FatOptions, build_fat, replace_files_in_fat
+from purekernel.formats.fat import (
+    FatImage,
+    FatOptions,
+    build_fat,
+    put_files_in_fat,
+    replace_files_in_fat,
+)
 from purekernel.formats.fat.sizing import geometry_for_clusters
 from purekernel.input import Input
 from purekernel.tree import Directory, File, Metadata, Tree
@@ -187,6 +193,47 @@ def test_file_of_an_image_of_mkfs_is_replaced_and_the_image_stays_clean(
     said = run(require("blkid"), "-p", "-o", "export", path).decode().splitlines()
     assert {"LABEL=GRUB", "UUID=1234-ABCD"} <= set(said)
     assert b" SH " in b" " + with_mtools(require("mattrib"), "-i", path, "::/boot/other") + b" "
+
+
+@pytest.mark.parametrize(
+    ("bits", "kilobytes", "extra", "names"),
+    [
+        (12, 1440, (), 40),
+        (12, 1440, ("-s", "1"), 250),  # more than the root folder holds
+        (12, 4000, ("-S", "2048"), 300),
+        (16, 9000, ("-s", "1"), 250),
+        (32, 40000, ("-s", "1"), 250),
+    ],
+)
+def test_files_added_to_an_image_of_mkfs_are_those_of_mtools_and_the_image_stays_clean(
+    tmp_path: Path, bits: int, kilobytes: int, extra: tuple[str, ...], names: int
+) -> None:
+    path = tmp_path / "image"
+    run(require("mkfs.fat"), "-C", "-F", str(bits), "-n", "GRUB", *extra, path, str(kilobytes))
+    run(require("mmd"), "-i", path, "::/boot", "::/boot/a long folder name")
+    (tmp_path / "content").write_bytes(b"o" * 50_000)
+    for name in ("boot/a long folder name/other", "gone", "kept"):
+        with_mtools(require("mcopy"), "-i", path, tmp_path / "content", f"::/{name}")
+    with_mtools(require("mattrib"), "+h", "+s", "-i", path, "::/kept")
+    with_mtools(require("mdel"), "-i", path, "::/gone")
+    old = ["boot/a long folder name/other", "kept"]
+    new = {
+        **{b"initrd number %d.gz" % number: b"%d" % number * 900 for number in range(names)},
+        b"Boot/a long folder name/CHANGES.GZ": b"c" * 2_000_000,
+        "loader/einträge/x.conf".encode(): b"title x\n",
+    }
+    image = put_files_in_fat(Input(path.read_bytes(), name="x"), new, timestamp=TIME)
+    path = written(image, tmp_path / "image")
+    check(path)
+    files = {key.decode().replace("Boot/", "boot/"): content for key, content in new.items()}
+    folders = {"boot", "boot/a long folder name", "loader", "loader/einträge"}
+    assert names_of_mtools(path) == names_of_7z(path) == {*folders, *old, *files}
+    out = tmp_path / "out"
+    out.mkdir()
+    with_mtools(require("mcopy"), "-s", "-n", "-i", path, "::", out)
+    contents = {name: (out / name).read_bytes() for name in (*old, *files)}
+    assert contents == {**dict.fromkeys(old, b"o" * 50_000), **files}
+    assert b" SH " in b" " + with_mtools(require("mattrib"), "-i", path, "::/kept") + b" "
 
 
 def test_files_added_by_mtools_leave_the_image_clean(tmp_path: Path) -> None:
