@@ -29,7 +29,8 @@ trap finish EXIT
 packages=(
   acl advancecomp attr binutils busybox-static cpio dosfstools e2fsprogs fdisk file gdisk genisoimage
   gnupg grub-common grub-efi-amd64-bin grub-efi-ia32-bin grub-pc-bin ipxe-qemu isolinux kmod
-  libarchive-tools libc-bin lz4 mtools openssh-client openssl ovmf ovmf-ia32 p7zip-full pigz pxelinux
+  libarchive-tools libc-bin lz4 mtools openssh-client openssl ovmf ovmf-ia32 p7zip-full patch pigz
+  pxelinux
   python3-venv
   qemu-system-x86 qemu-user-static qemu-utils ruby seabios skopeo squashfs-tools strace syslinux-common
   syslinux-utils tar time umoci

@@ -40,6 +40,7 @@ FUNCTIONS = {
         "cli/cache.py": "_open",
         "cli/cat.py": "cat_command",
         "cli/deps.py": "deps_command",
+        "cli/diff.py": "diff_command",
         "cli/fetch.py": "fetch_command",
         "cli/info.py": "info_command",
         "cli/init.py": "init_command",

@@ -40,7 +40,7 @@ Exit status:
 
 
 _COMMANDS = (
-    "build", "bundle", "cache", "cat", "deps", "fetch", "info", "init", "lock", "ls", "run",
+    "build", "bundle", "cache", "cat", "deps", "diff", "fetch", "info", "init", "lock", "ls", "run",
     "schema", "search", "show", "tool", "verify",
 )  # fmt: skip
 
@@ -95,12 +95,12 @@ def _run(arguments: Sequence[str] | None) -> int:
                 printer.as_json |= asks_for_json(words)
             status, reports = _explain(error)
             printer.fail(reports)
-            return status
+            return status if status == INTERRUPTED else printer.error_status or status
     except BrokenPipeError:
         # The reader of stdout is gone: keep Python from flushing into the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILURE
-    return SUCCESS
+        return printer.error_status or FAILURE
+    return printer.status
 
 
 def _explain(error: BaseException) -> tuple[int, list[ErrorReport]]:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
+# The exit statuses of commands that compare, as those of diff(1).
+DIFFERENT, TROUBLE = 1, 2
+
 # More errors than one screen shows are of no use at once.
 MOST_REPORTED = 100
 
@@ -52,10 +55,14 @@ class Printer:
     Attributes:
         as_json: whether to print JSON.
         document: the JSON document; the command adds its keys.
+        status: the exit status if there is no error.
+        error_status: the exit status after an error; ``None`` for that of the error.
     """
 
     def __init__(self) -> None:
         self.as_json = False
+        self.status = 0
+        self.error_status: int | None = None
         self.document: dict[str, object] = {}
         self._text_on_stderr = False
         self._notes: list[str] = []

@@ -265,15 +265,19 @@ def find_part(file: Input, inner: str) -> Input:
     Raises:
         PurekernelError: as :meth:`Opener.find` and :meth:`Item.load`.
     """
+    return Opener().find(item_of(file), inner.encode("utf-8", "surrogateescape")).load()
+
+
+def item_of(file: Input) -> Item:
+    """Return a file as the top of an address."""
     tree = Tree()
     node = File(metadata=Metadata(mode=0o644), content=file.data)
     own_name = re.split(r"[/\\]", file.name)[-1] or "content"
     path = own_name.encode("utf-8", "surrogateescape")
     tree.add(path, node)
-    item = Item(
+    return Item(
         address=file.name, tree=tree, path=path, limits=file.limits, is_counted=file.is_counted
     )
-    return Opener().find(item, inner.encode("utf-8", "surrogateescape")).load()
 
 
 def find_nearest(wanted: str, names: list[str]) -> str | None:

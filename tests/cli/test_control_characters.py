@@ -139,6 +139,12 @@ COMMANDS: dict[str, list[str]] = {
     "run": ["run {}/gone", "run {}/m.ko --dry-run"],
     "cat": ["cat {}/gone", "cat {}/m.ko", "cat {}/overlay/.mtree:x"],
     "deps": ["deps h\x1b[2J.tcz --mirror {}/mirror", "deps --dot h\x1b[2J.tcz --mirror {}/mirror"],
+    "diff": [
+        "diff {}/image.tcz {}/root",
+        "diff --stat --expand {}/root {}/image.tcz",
+        "diff -q {}/root {}/overlay",
+        "diff {}/gone {}/h\x1b[2J",
+    ],
     "fetch": ["fetch --recipe {}/purekernel.toml --offline -v"],
     "info": ["info --files bad --mirror {}/mirror", "info h\x1b[2J --mirror {}/mirror"],
     "init": ["init {}/new"],

@@ -91,6 +91,7 @@ def run(capsys: pytest.CaptureFixture[str], *command: str, status: int = 0) -> A
         ("cache info", "cache info"),
         ("cache prune", "cache prune, cache clear"),
         ("cache clear", "cache prune, cache clear"),
+        ("diff root.tcz root.tcz", "diff"),
         ("ls root.tcz", "ls"),
         ("verify root.tcz", "verify"),
         ("tool advdef -z core.gz", "tool advdef, tool recompress"),

@@ -73,6 +73,7 @@ EXAMPLES = {"NAME": "bash.tcz", "WORD": "bash"}
 
 # Complete commands in running text that cannot run in the workshop.
 NOT_RUN = {
+    "purekernel diff OLD NEW": "names the arguments only",
     "purekernel lock --update lshw.deb": "needs an archive of Debian",
     "purekernel run": "names the command only, which starts a machine",
 }
