@@ -12,7 +12,7 @@ from functools import partial
 
 from attrs import evolve, field
 
-from purekernel.errors import FormatError, LimitError, UnsupportedError
+from purekernel.errors import FormatError, LimitError, PurekernelError, UnsupportedError
 from purekernel.records import frozen
 
 Buffer = bytes | bytearray | memoryview
@@ -21,6 +21,9 @@ Buffer = bytes | bytearray | memoryview
 
 Report = Callable[[str], None]
 """Receives a note for the user, one line."""
+
+Salvage = Callable[[PurekernelError], None]
+"""Receives the fault at which a reader stops, which then returns what it has read until there."""
 
 
 def ignore_note(text: str) -> None:
@@ -75,6 +78,8 @@ class Limits:
         total_bytes: the unpacked size of all inputs together; ``None`` for ``unpacked_bytes``.
         budget: counts it; ``None`` to limit only each input by itself.
         report: called with each note of a reader.
+        salvage: called with the fault of a damaged archive, of which all is wanted that can be
+            read; ``None`` to raise the fault.
     """
 
     unpacked_bytes: int = 1 << 30
@@ -83,6 +88,7 @@ class Limits:
     total_bytes: int | None = None
     budget: Budget | None = field(default=None, eq=False, repr=False)
     report: Report = field(default=ignore_note, eq=False, repr=False)
+    salvage: Salvage | None = field(default=None, eq=False, repr=False)
 
     def budgeted(self) -> Limits:
         """Return these limits with a new budget, unless they have one."""
@@ -133,6 +139,7 @@ class Input:
         start: the position of ``data`` in the file called ``name``, in bytes. Messages give
             positions in that file.
         is_counted: whether ``data`` was counted when it was unpacked.
+        is_cut: whether the end of ``data`` is missing, which was reported already.
     """
 
     data: Buffer = field(repr=_shown)
@@ -140,6 +147,7 @@ class Input:
     limits: Limits = field(default=DEFAULT_LIMITS, kw_only=True)
     start: int = field(default=0, kw_only=True)
     is_counted: bool = field(default=False, kw_only=True, eq=False, repr=False)
+    is_cut: bool = field(default=False, kw_only=True, eq=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -213,9 +221,24 @@ class Input:
         """Report what the reader drops or replaces; ``text`` is a line without the name."""
         self.limits.report(f"{self.name}: {text}")
 
+    def stop_at(self, error: PurekernelError) -> None:
+        """Report the fault at which reading stops, if what was read before is wanted.
+
+        Raises:
+            PurekernelError: ``error`` itself, if an archive that is not whole is of no use.
+        """
+        if self.limits.salvage is None:
+            raise error
+        if not self.is_cut:
+            self.limits.salvage(error)
+
     def quiet(self) -> Input:
         """Return this input without its notes, to read it a second time."""
         return evolve(self, limits=evolve(self.limits, report=ignore_note))
+
+    def strict(self) -> Input:
+        """Return this input without its notes, to read it again and to raise at the first fault."""
+        return evolve(self, limits=evolve(self.limits, report=ignore_note, salvage=None))
 
     def at(self, offset: int) -> str:
         """Return the name with a position, as errors give it: ``x.tar, byte 512``."""
@@ -236,15 +259,17 @@ class Input:
             return evolve(self, data=data, start=self.start + start)
         return evolve(self, data=data, name=name, start=0)
 
-    def unpacked(self, data: Buffer, *, name: str | None = None) -> Input:
+    def unpacked(self, data: Buffer, *, name: str | None = None, is_cut: bool = False) -> Input:
         """Return ``data``, which was unpacked from this input, as an input with the same limits.
 
         Args:
             data: the unpacked bytes.
             name: the name for messages; by default that of this input.
+            is_cut: whether unpacking stopped at a fault.
         """
         name = self.name if name is None else name
-        return evolve(self, data=data, name=name, start=0, is_counted=True)
+        is_cut |= self.is_cut
+        return evolve(self, data=data, name=name, start=0, is_counted=True, is_cut=is_cut)
 
     def check_unpacked(self, size_bytes: int, offset: int | None = None) -> None:
         """Raise LimitError if ``size_bytes`` exceeds the limit of unpacked data or the budget."""

@@ -5,34 +5,40 @@ What cannot be read is a fault, and all else is still there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 
-from attrs import field
+from attrs import evolve, field
 
+from purekernel.analysis.nested import find_initrds, find_kernel, find_nested, is_root
 from purekernel.analysis.open import Places
 from purekernel.errors import PurekernelError
 from purekernel.formats.address import SEPARATOR
 from purekernel.formats.archive import open_archive
 from purekernel.formats.boot_menus import FoundMenu, plain_menu_path
 from purekernel.formats.booted import find_boot_menu
-from purekernel.formats.core_iso import CORES, KERNELS
-from purekernel.formats.cpio import parse_initrds
+from purekernel.formats.cpio import Segment, parse_initrds
 from purekernel.formats.detect import FileKind, detect
+from purekernel.formats.inflate import Stream
 from purekernel.formats.iso import EFI, IsoImage, parse_iso, parse_iso_files
 from purekernel.formats.menu_edit import FoundEntry
 from purekernel.formats.menu_finder import find_menus
+from purekernel.formats.oci import is_oci_layout, merge_layers, read_images
 from purekernel.formats.tinycore import TCZ
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.records import frozen
 from purekernel.tree import ROOT, Directory, File, Metadata, Tree, branch
 from purekernel.tree.path import escape, join, name, parent
 
-# The folders of extensions: on a disc or partition, and in a root file system.
-EXTENSION_FOLDERS = (
-    b"cde/optional", b"tce/optional", b"optional", b"tmp/builtin/optional", b"tmp/tce/optional",
-)  # fmt: skip
+# What boot loaders read: kinds that may have a kernel and initrds in them.
+_VOLUMES = (FileKind.ISO, FileKind.FAT, FileKind.TAR, None)
+
+# Archives in archives: an extension in an initrd of a partition in a qcow2 image takes four.
+MAX_DEPTH = 8
+
+# A damaged image may have a fault in each of its files. More are not kept.
+MAX_FAULTS = 1000
 
 
 @frozen(kw_only=True, eq=False)
@@ -49,6 +55,8 @@ class Part:
         file: the file as it is; ``None`` for a folder.
         plain: the file after its compression is undone; ``None`` for a folder.
         iso: how it boots and its fields, if it is an ISO that could be read.
+        segments: the parts of an initrd: archives without compression, and compressed ones.
+        streams: the compressed streams of the file, such as the members of a gzip file.
     """
 
     place: str
@@ -59,6 +67,8 @@ class Part:
     file: Input | None = field(default=None, repr=False)
     plain: Input | None = field(default=None, repr=False)
     iso: IsoImage | None = field(default=None, repr=False)
+    segments: tuple[Segment, ...] = field(default=(), repr=False)
+    streams: tuple[Stream, ...] = field(default=(), repr=False)
 
 
 @frozen(kw_only=True, eq=False)
@@ -153,10 +163,11 @@ def read_contents(address: str, *, limits: Limits = DEFAULT_LIMITS) -> Contents:
 class _Reader:
     def __init__(self, address: str, limits: Limits) -> None:
         self._address = address
-        self._limits = limits
+        self._limits = evolve(limits, salvage=self._salvage)
         self._parts: list[Part] = []
         self._faults: list[PurekernelError] = []
         self._menus: list[PartMenu] = []
+        self._container: Tree | None = None
 
     def read(self) -> Contents:
         item = Places(self._limits).find(self._address).follow()
@@ -177,6 +188,10 @@ class _Reader:
             menus=tuple(self._menus),
         )
 
+    def _salvage(self, fault: PurekernelError) -> None:
+        if len(self._faults) < MAX_FAULTS:
+            self._faults.append(fault)
+
     def _add(self, place: str, file: Input, *, own_name: bytes) -> Part:
         """Add the archive in ``file`` to the parts; what cannot be read of it is a fault."""
         part = self._open(place, file, own_name)
@@ -190,13 +205,14 @@ class _Reader:
         try:
             archive = open_archive(file, name=own_name, metadata=Metadata(mode=0o644))
         except PurekernelError as error:
-            self._faults.append(error)
+            self._salvage(error)
             archive = None
         if archive is None:
             return Part(place=place, kind=kind, packed_bytes=len(file), file=file, plain=file)
         return Part(
             place=place, kind=archive.kind, compression=archive.compression, tree=archive.tree,
-            packed_bytes=len(file), file=file, plain=archive.plain,
+            packed_bytes=len(file), file=file, plain=archive.plain, segments=archive.segments,
+            streams=archive.streams,
         )  # fmt: skip
 
     def _open_iso(self, place: str, file: Input) -> Part:
@@ -205,10 +221,13 @@ class _Reader:
         try:
             iso = parse_iso(file)
             tree = iso.tree
+            if iso.catalog is not None:
+                tree = tree.copy()
+                tree.add(*iso.catalog)
         except PurekernelError as error:
-            self._faults.append(error)
+            self._salvage(error)
             with suppress(PurekernelError):  # the same fault
-                tree = parse_iso_files(file.quiet())
+                tree = parse_iso_files(file.strict())
         return Part(
             place=place, kind=FileKind.ISO, tree=tree, packed_bytes=len(file), file=file,
             plain=file, iso=iso,
@@ -220,11 +239,16 @@ class _Reader:
         self._menus += menus
         initrds = [
             path for menu in menus for entry in menu.menu.found for path in _initrds(menu, entry)
-        ] or [path for path in CORES if isinstance(part.tree.get(path), File)]
-        for path in dict.fromkeys(initrds):
-            self._enter(self._add_file(part, path))
-        for path in _extensions(part.tree):
-            self._add_file(part, path)
+        ]
+        if not initrds and part.kind in _VOLUMES:
+            initrds += find_initrds(part.tree)
+        # Damaged or hostile archives may hold one another without end.
+        if part.place.count(SEPARATOR) < MAX_DEPTH:
+            for path in dict.fromkeys([*initrds, *find_nested(part.tree, part.kind)]):
+                if self.part(_below(part.place, escape(path))) is None:
+                    self._enter(self._add_file(part, path))
+        if part.kind in (FileKind.TAR, None) and is_oci_layout(part.tree):
+            self._add_layers(part)
         if part.iso is not None and part.iso.boot is not None:
             self._add_boot_images(part, part.iso)
 
@@ -241,6 +265,17 @@ class _Reader:
             image = iso.boot.image_of(entry, iso.tree)
             file = Input(image, name=self._name(place), limits=self._limits)
             self._enter(self._add(place, file, own_name=name(entry.path or b"")))
+
+    def _add_layers(self, part: Part) -> None:
+        """Add the layers of the images in an OCI layout, and what the first unpacks to."""
+        file = part.plain or Input(b"", name=self._address, limits=self._limits)
+        try:
+            for image in read_images(part.tree, file):
+                layers = [self._add_file(part, layer.path) for layer in image.layers]
+                if self._container is None:
+                    self._container = merge_layers([layer.tree for layer in layers])
+        except PurekernelError as error:
+            self._salvage(error)
 
     def _add_file(self, part: Part, path: bytes) -> Part:
         place = _below(part.place, escape(path))
@@ -267,7 +302,7 @@ class _Reader:
         try:
             return [PartMenu(part=part, menu=menu) for menu in find_menus(part.tree, first)]
         except PurekernelError as error:
-            self._faults.append(error.within(self._name(part.place)))
+            self._salvage(error.within(self._name(part.place)))
             return []
 
     def _booted(self, top: Part) -> tuple[Input | None, Tree | None, Tree]:
@@ -276,37 +311,46 @@ class _Reader:
             return top.file, None, Tree()
         if top.kind is FileKind.CPIO:
             return None, top.tree, Tree()
+        found = self._by_menu() or self._by_names()
+        if found is not None:
+            return found
+        if self._container is not None:
+            return None, self._container, Tree()
+        if is_root(top.tree) and top.kind is not FileKind.SQUASHFS:
+            return None, top.tree, Tree()
+        return None, None, top.tree if top.kind in _VOLUMES else Tree()
+
+    def _by_menu(self) -> tuple[Input | None, Tree | None, Tree] | None:
+        """Return what the first menu boots whose kernel is there; ``None`` without one."""
         for menu in self._menus:
             entry = _default(menu)
-            if entry is None or entry.kernel is None:
-                continue
-            kernel = menu.find(entry.kernel)
-            if kernel is None:
-                continue
-            initrds = [_below(menu.part.place, escape(path)) for path in _initrds(menu, entry)]
-            root = self._root([part for part in map(self.part, initrds) if part is not None])
-            return self._load(menu.part, kernel), root, menu.part.tree
-        for part in self._parts:
-            kernel = _first_file(part.tree, KERNELS)
-            core = _first_file(part.tree, CORES)
-            if core is not None:
-                initrd = self.part(_below(part.place, escape(core)))
-                root = None if initrd is None else initrd.tree
-                return None if kernel is None else self._load(part, kernel), root, part.tree
-        if _is_root(top.tree) and top.kind is not FileKind.SQUASHFS:
-            return None, top.tree, Tree()
-        is_disc = top.kind in (FileKind.ISO, FileKind.FAT, FileKind.TAR, None)
-        return None, None, top.tree if is_disc else Tree()
+            kernel = None if entry is None or entry.kernel is None else menu.find(entry.kernel)
+            if entry is not None and kernel is not None:
+                root = self._root(menu.part, _initrds(menu, entry) or find_initrds(menu.part.tree))
+                return self._load(menu.part, kernel), root, menu.part.tree
+        return None
 
-    def _root(self, initrds: Sequence[Part]) -> Tree | None:
-        """Return what initrds unpack to together."""
-        if len(initrds) < 2:
-            return initrds[0].tree if initrds else None
+    def _by_names(self) -> tuple[Input | None, Tree | None, Tree] | None:
+        """Return what lies in the first part that has initrds, without a menu."""
+        for part in self._parts:
+            initrds = find_initrds(part.tree) if part.kind in _VOLUMES else ()
+            if initrds:
+                kernel = find_kernel(part.tree)
+                loaded = None if kernel is None else self._load(part, kernel)
+                return loaded, self._root(part, initrds), part.tree
+        return None
+
+    def _root(self, part: Part, paths: Sequence[bytes]) -> Tree | None:
+        """Return what the initrds at some paths of a part unpack to together."""
+        found = [self.part(_below(part.place, escape(path))) for path in paths]
+        trees = [each.tree for each in found if each is not None]
+        if len(trees) < 2:
+            return trees[0] if trees else None
         try:
-            return parse_initrds([part.tree for part in initrds]).tree
+            return parse_initrds(trees).tree
         except PurekernelError as error:
-            self._faults.append(error.within(self._address))
-            return initrds[-1].tree
+            self._salvage(error.within(self._address))
+            return trees[-1]
 
 
 def _initrds(menu: PartMenu, entry: FoundEntry) -> list[bytes]:
@@ -321,24 +365,6 @@ def _default(menu: PartMenu) -> FoundEntry | None:
     if default is not None and entries[default].kernel is not None:
         return entries[default]
     return next((entry for entry in entries if entry.kernel is not None), None)
-
-
-def _extensions(tree: Tree) -> Iterator[bytes]:
-    for folder in EXTENSION_FOLDERS:
-        if isinstance(tree.get(folder), Directory):
-            for entry in tree.entries(folder):
-                path = join(folder, entry)
-                if entry.endswith(TCZ.encode()) and isinstance(tree[path], File):
-                    yield path
-
-
-def _first_file(tree: Tree, paths: Sequence[bytes]) -> bytes | None:
-    return next((path for path in paths if isinstance(tree.get(path), File)), None)
-
-
-def _is_root(tree: Tree) -> bool:
-    """Return whether a tree looks like a root file system."""
-    return b"init" in tree or b"sbin/init" in tree or (b"etc" in tree and b"bin" in tree)
 
 
 def _below(place: str, inner: str) -> str:

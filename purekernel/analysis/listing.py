@@ -140,7 +140,7 @@ def list_place(
     item = places.find(address, is_deep=is_recursive)
     folder = None if is_itself else places.enter(item)
     if folder is None:
-        entries = _entries(item.tree, [(item.path, os.fsencode(address))])
+        entries = make_entries(item.tree, [(item.path, os.fsencode(address))])
         return PlaceListing(is_folder=False, entries=tuple(entries))
     return PlaceListing(
         kind=folder.kind,
@@ -157,10 +157,10 @@ def _list(folder: Folder, *, is_recursive: bool) -> Iterator[ListedEntry]:
     else:
         paths = [join(top, name) for name in tree.entries(top)]
     skipped = len(top) + 1 if top else 0
-    return _entries(tree, [(path, path[skipped:]) for path in paths])
+    return make_entries(tree, [(path, path[skipped:]) for path in paths])
 
 
-def _entries(tree: Tree, shown: Sequence[tuple[bytes, bytes]]) -> Iterator[ListedEntry]:
+def make_entries(tree: Tree, shown: Sequence[tuple[bytes, bytes]]) -> Iterator[ListedEntry]:
     """Yield the entries for paths, each with the name to show."""
     # Finding the first name of an inode takes a walk through the whole tree.
     is_linked = any(tree.count_names(path) > 1 for path, _name in shown)
@@ -183,11 +183,11 @@ def long_lines(listing: PlaceListing) -> list[bytes]:
     """
     rows = [
         (
-            _show_mode(file_type(entry.node) | entry.node.metadata.mode),
+            show_mode(entry.node),
             str(entry.names),
             str(entry.node.metadata.uid),
             str(entry.node.metadata.gid),
-            _size(entry.node),
+            show_size(entry.node),
             format_time(entry.node.metadata.mtime),
         )
         for entry in listing.entries
@@ -209,20 +209,27 @@ def _name(entry: ListedEntry) -> bytes:
     return entry.name if entry.first is None else entry.name + b" link to " + entry.first
 
 
-def _size(node: Node) -> str:
+def show_size(node: Node) -> str:
+    """Return the size of a file or of a link's target; the numbers of a device."""
     if isinstance(node, Device):
         return f"{node.major}, {node.minor}"
-    return str(_size_bytes(node))
+    return str(size_of(node))
 
 
-def _size_bytes(node: Node) -> int:
+def size_of(node: Node) -> int:
+    """Return the size of a file or of a link's target, in bytes; 0 for others."""
     if isinstance(node, File):
         return node.size_bytes
     return len(node.target) if isinstance(node, Symlink) else 0
 
 
 # An archive has very many names, and few modes and times.
-_show_mode = lru_cache(stat.filemode)
+_show_bits = lru_cache(stat.filemode)
+
+
+def show_mode(node: Node) -> str:
+    """Return type and mode as ls(1) shows them: ``-rwxr-xr-x``."""
+    return _show_bits(file_type(node) | node.metadata.mode)
 
 
 @lru_cache

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from attrs import evolve, field
 
 from purekernel.errors import InputError, MissingPathError, TreeError
-from purekernel.formats.archive import Archive, open_archive
+from purekernel.formats.archive import Archive, open_archive, open_container
 from purekernel.formats.detect import detect, name_kind
+from purekernel.formats.oci import INDEX, LAYOUT, is_oci_layout
 from purekernel.input import Input, Limits
 from purekernel.records import frozen
 from purekernel.similar import find_similar
@@ -26,6 +27,7 @@ from purekernel.tree import (
     Node,
     Symlink,
     Tree,
+    branch,
     describe,
     display,
     resolve,
@@ -227,7 +229,11 @@ class Opener:
         if key not in self._opened:
             own_name = name(item.path) or b"content"
             metadata = item.follow().node.metadata
-            self._opened[key] = open_archive(item.load(), name=own_name, metadata=metadata)
+            layout = _layout_of(item)
+            if layout is not None:
+                self._opened[key] = open_container(layout, item.load())
+            else:
+                self._opened[key] = open_archive(item.load(), name=own_name, metadata=metadata)
         return self._opened[key]
 
     def _enter(self, item: Item) -> Item:
@@ -248,6 +254,15 @@ class Opener:
                 file=item.address,
             )
         return top_of(archive, item)
+
+
+def _layout_of(item: Item) -> Tree | None:
+    """Return the OCI image layout whose index an item is, or ``None``."""
+    folder = parent(item.path)
+    if name(item.path) != INDEX or join(folder, LAYOUT) not in item.tree:
+        return None
+    layout = branch(item.tree, folder) if folder else item.tree
+    return layout if is_oci_layout(layout) else None
 
 
 def top_of(archive: Archive, item: Item) -> Item:

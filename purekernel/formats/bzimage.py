@@ -55,6 +55,7 @@ class BootHeader:
         max_words_bytes: the size of the longest command line.
         initrd_limit: the first byte after the memory that initrds may have.
         needed_end: the first byte after the memory that the kernel needs while it unpacks itself.
+        protocol: major and minor version of the boot protocol, such as (2, 10).
     """
 
     setup_sectors: int
@@ -63,6 +64,7 @@ class BootHeader:
     max_words_bytes: int
     initrd_limit: int
     needed_end: int
+    protocol: tuple[int, int]
 
 
 def parse_boot_header(file: Input) -> BootHeader:
@@ -94,6 +96,7 @@ def parse_boot_header(file: Input) -> BootHeader:
         max_words_bytes=max_words_bytes,
         initrd_limit=initrd_limit,
         needed_end=needed_end,
+        protocol=(version >> 8, version & 0xFF),
     )
 
 
@@ -103,6 +106,19 @@ def kernel_release(kernel: Buffer) -> str | None:
     Returns:
         ``None`` if ``kernel`` is not a bzImage or has no valid release.
     """
+    text = kernel_version(kernel)
+    release = b"" if text is None else text.split(b" ")[0]
+    if not release or not release.isascii() or b"/" in release:
+        return None
+    return release.decode("ascii")
+
+
+def kernel_version(kernel: Buffer) -> bytes | None:
+    """Return the version of a bzImage, such as ``3.0.3-tinycore (root@box) #3393 SMP ...``.
+
+    Returns:
+        ``None`` if ``kernel`` is not a bzImage or has no version.
+    """
     view = memoryview(kernel)
     if not _is_bzimage(view):
         return None
@@ -111,10 +127,20 @@ def kernel_release(kernel: Buffer) -> str | None:
         return None
     start = pointer + _POINTER_BASE
     text, nul, _rest = bytes(view[start : start + _MOST_VERSION_BYTES]).partition(b"\0")
-    release = text.split(b" ")[0]
-    if not nul or not release or not release.isascii() or b"/" in release:
+    return text if nul else None
+
+
+def payload_kind(file: Input) -> FileKind | None:
+    """Return how the kernel in a bzImage is compressed; ``None`` if its header does not say."""
+    view = file.view
+    if not _is_bzimage(view) or len(view) < _PAYLOAD_OFFSET + 8:
         return None
-    return release.decode("ascii")
+    (version,) = struct.unpack_from("<H", view, _VERSION_OFFSET)
+    if version < _HAS_PAYLOAD_FIELDS:
+        return None
+    sectors = view[_SETUP_SECTORS_OFFSET] or _DEFAULT_SETUP_SECTORS
+    (offset,) = struct.unpack_from("<I", view, _PAYLOAD_OFFSET)
+    return detect(view[(sectors + 1) * _SECTOR_BYTES + offset :])
 
 
 def is_64_bit(kernel: Buffer) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import bisect
 import bz2
 import lzma
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from purekernel.errors import FormatError
+from purekernel.errors import FormatError, LimitError
 from purekernel.formats import zstd
 from purekernel.formats.detect import SKIPPING, FileKind, detect, detect_start, skip_frames
 from purekernel.formats.gzip import parse_member
-from purekernel.formats.inflate import FIRST_STEP_BYTES, STEP_BYTES, Inflated, skip_zeros
+from purekernel.formats.inflate import FIRST_STEP_BYTES, STEP_BYTES, Inflated, Stream, skip_zeros
 from purekernel.formats.lz4 import parse_frame, parse_legacy_frame
 from purekernel.input import Input
 from purekernel.tree import Buffer
@@ -33,6 +35,11 @@ COMPRESSED = frozenset(
 
 # The kinds whose streams may follow one another in a file, as the program lz4 reads them.
 _LZ4_KINDS = frozenset({FileKind.LZ4, FileKind.LZ4_FRAME})
+
+# zlib's window for a stream with the header of gzip.
+GZIP_WINDOW = zlib.MAX_WBITS | 16
+# How much of a stream is unpacked at once where it matters which bytes give what.
+TRACE_BYTES = 1 << 12
 
 # Of the header of a zstd frame.
 _SINGLE_SEGMENT = 0x20
@@ -100,7 +107,8 @@ def unpack_streams(file: Input, start: int = 0, *, already_bytes: int = 0) -> In
     view = file.view
     kinds = _following_kinds(detect_start(view, start))
     pieces: list[bytes] = []
-    end, unpacked_bytes = start, already_bytes
+    streams: list[Stream] = []
+    end, unpacked_bytes, is_cut = start, already_bytes, False
     while True:
         # The xz format has zeros between streams (2.2); boot loaders align with zeros.
         offset = skip_zeros(view, end)
@@ -111,11 +119,66 @@ def unpack_streams(file: Input, start: int = 0, *, already_bytes: int = 0) -> In
         kind = detect_start(view, offset)
         if kind is None or kind not in kinds:
             break
-        stream = _read_stream(file, kind, offset, unpacked_bytes)
+        try:
+            stream = _read_stream(file, kind, offset, unpacked_bytes)
+        except LimitError:
+            raise
+        except FormatError as error:
+            if not pieces:
+                raise
+            file.stop_at(error)
+            stream = Inflated(content=b"", end=len(view), is_cut=True)
         unpacked_bytes += len(stream.content)
         pieces.append(stream.content)
+        streams.append(Stream(offset, stream.end, len(stream.content)))
         end = stream.end
-    return Inflated(content=pieces[0] if len(pieces) == 1 else b"".join(pieces), end=end)
+        is_cut |= stream.is_cut
+    content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return Inflated(content=content, end=end, is_cut=is_cut, streams=tuple(streams))
+
+
+def trace_streams(file: Input, start: int = 0) -> tuple[Input, Callable[[float], float]]:
+    """Return the content of the streams at ``start``, and how much of ``file`` gave its bytes.
+
+    The second maps a position in the content to one in the compressed data, in bytes from
+    ``start`` on. It is exact to a few kilobytes, or to the blocks of the compression.
+
+    Raises:
+        FormatError, LimitError: as :func:`unpack_streams`.
+    """
+    unpacked = unpack_streams(file, start)
+    packed, plain = [0], [0]
+    for stream in unpacked.streams:
+        for read, written in _steps(file, stream):
+            packed.append(stream.offset - start + read)
+            plain.append(plain[-1] + written)
+    packed.append(unpacked.end - start)
+    plain.append(len(unpacked.content))
+
+    def packed_at(position: float) -> float:
+        index = min(bisect.bisect_right(plain, position), len(plain) - 1)
+        low, high = plain[index - 1], plain[index]
+        share = (position - low) / (high - low) if high > low else 1.0
+        return packed[index - 1] + share * (packed[index] - packed[index - 1])
+
+    return file.unpacked(unpacked.content), packed_at
+
+
+def _steps(file: Input, stream: Stream) -> Iterator[tuple[int, int]]:
+    """Yield how much of a stream is read after each step, and how much the step gave."""
+    kind = detect_start(file.view, stream.offset)
+    if kind is FileKind.GZIP:
+        decompressor: zlib._Decompress | _Decompressor = zlib.decompressobj(GZIP_WINDOW)
+    elif kind in _COMPRESSIONS:
+        decompressor = _COMPRESSIONS[kind]().decompressor()
+    else:  # LZ4: as a whole
+        return
+    for at in range(stream.offset, stream.end, TRACE_BYTES):
+        piece = file.view[at : min(at + TRACE_BYTES, stream.end)]
+        written = len(decompressor.decompress(piece))
+        yield at + len(piece) - stream.offset, written
+        if decompressor.eof:
+            return
 
 
 def _following_kinds(first: FileKind | None) -> frozenset[FileKind]:
@@ -131,7 +194,7 @@ def _read_stream(file: Input, kind: FileKind, offset: int, already_bytes: int) -
     """Return the content and the end of the stream at ``offset``."""
     if kind is FileKind.GZIP:
         member = parse_member(file, offset, already_bytes=already_bytes)
-        return Inflated(content=member.content, end=member.end)
+        return Inflated(content=member.content, end=member.end, is_cut=member.is_cut)
     if kind is FileKind.LZ4:
         return parse_legacy_frame(file, offset, already_bytes=already_bytes)
     if kind is FileKind.LZ4_FRAME:
@@ -202,6 +265,7 @@ def _decompress(file: Input, compression: _Compression, start: int, already_byte
     size_bytes = already_bytes
     offset = start
     step_bytes = FIRST_STEP_BYTES
+    fault: FormatError | None = None
     try:
         while not stream.eof:
             pending = view[offset : offset + step_bytes] if stream.needs_input else b""
@@ -212,7 +276,8 @@ def _decompress(file: Input, compression: _Compression, start: int, already_byte
             size_bytes = file.count_unpacked(len(piece), start, already_bytes=size_bytes)
             if not piece and offset == len(view) and stream.needs_input and not stream.eof:
                 expected = f"the rest of a {compression.name} stream"
-                raise file.fail(len(view), expected, "the end of the file")
+                fault = file.fail(len(view), expected, "the end of the file")
+                break
     except FormatError:
         raise
     except compression.errors as error:
@@ -220,6 +285,9 @@ def _decompress(file: Input, compression: _Compression, start: int, already_byte
             raise file.unsupported(
                 start, f"an {compression.name} stream with known options", str(error)
             ) from None
-        raise file.fail(start, f"a valid {compression.name} stream", str(error)) from None
+        fault = file.fail(start, f"a valid {compression.name} stream", str(error))
     content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    if fault is not None:
+        file.stop_at(fault)
+        return Inflated(content=content, end=len(view), is_cut=True)
     return Inflated(content=content, end=offset - len(stream.unused_data))

@@ -60,8 +60,10 @@ class FileKind(Enum):
     # Archives and file systems.
     AR = "an ar archive", 0, b"!<arch>\n"
     CPIO = "a cpio archive", 0, b"070701", b"070702"
+    DISK = "a disk image with partitions"
     FAT = "a FAT file system"
     ISO = "an ISO 9660 image", 0x8001, b"CD001"
+    QCOW2 = "a qcow2 disk image", 0, b"QFI\xfb"
     SQUASHFS = "a squashfs image", 0, b"hsqs"
     TAR = "a tar archive", 257, b"ustar"
 
@@ -107,7 +109,6 @@ _OTHER_ARCHIVES = (
     (0, b"\x8c\x0d\x04", "a file encrypted by OpenPGP"),
     (0, b"\x85\x01\x0c\x03", "a file encrypted by OpenPGP"),
     (0, b"\x85\x02\x0c\x03", "a file encrypted by OpenPGP"),
-    (0, b"QFI\xfb", "a qcow2 disk image"),
     (0, b"KDMV", "a VMDK disk image"),
     (0, b"vhdxfile", "a VHDX disk image"),
     (3, b"NTFS    ", "an NTFS file system"),
@@ -154,6 +155,10 @@ _BOOT_SECTOR_BYTES = 512
 _JUMPS = (0xEB, 0xE9)
 _MEDIA_OFFSET = 21
 
+# The entries of the partition table in a master boot record.
+_PARTITIONS_AT = 446
+_PARTITION = struct.Struct("<B3xB3xII")
+
 # A file without NUL in its first bytes is text.
 _HEAD_BYTES = 1024
 
@@ -172,7 +177,8 @@ def detect(data: Buffer) -> FileKind:
 
     Tar archives are told by the checksum of their first header, because old ones have no magic
     number, and the name of their first member may start like a compressed file. FAT file systems
-    are told by the fields of their boot sector, as Linux tells them. Skippable frames
+    are told by the fields of their boot sector, as Linux tells them, and disks by their partition
+    table. Skippable frames
     before zstd or LZ4 are ignored, as pzstd writes them.
     """
     view = memoryview(data)
@@ -187,8 +193,15 @@ def detect(data: Buffer) -> FileKind:
     if _has_magic(view, FileKind.BZIMAGE):
         return FileKind.BZIMAGE
     if found is None and b"\0" in head:
-        return FileKind.FAT if _is_fat(head) else FileKind.OTHER
+        return _binary_kind(head)
     return found or FileKind.TEXT
+
+
+def _binary_kind(head: bytes) -> FileKind:
+    """Return the kind of a file that has NUL at its start, and no magic number there."""
+    if _is_fat(head):
+        return FileKind.FAT
+    return FileKind.DISK if _is_disk(head) else FileKind.OTHER
 
 
 def name_kind(data: Buffer) -> str | None:
@@ -294,6 +307,23 @@ def _is_fat(head: bytes) -> bool:
         and reserved > 0
         and tables > 0
         and (head[_MEDIA_OFFSET] == 0xF0 or head[_MEDIA_OFFSET] >= 0xF8)
+    )
+
+
+def _is_disk(head: bytes) -> bool:
+    """Return whether ``head`` is a master boot record with partitions.
+
+    Boot sectors of other file systems, and programs for Windows, may end with its signature. They
+    have code where it has the table.
+
+    Source: UEFI specification 2.10, 5.2.1; is_pte_present() and msdos_partition() in
+    block/partitions/msdos.c of Linux.
+    """
+    if len(head) < _BOOT_SECTOR_BYTES or head[510:512] != b"\x55\xaa" or head[:2] == b"MZ":
+        return False
+    entries = [_PARTITION.unpack_from(head, at) for at in range(_PARTITIONS_AT, 510, 16)]
+    return all(status & 0x7F == 0 for status, *_rest in entries) and any(
+        kind and first and sectors for _status, kind, first, sectors in entries
     )
 
 

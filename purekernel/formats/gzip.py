@@ -42,12 +42,14 @@ class GzipMember:
         stream: where the deflate stream starts, in bytes.
         end: the first byte after the trailer.
         content: the unpacked content.
+        is_cut: whether unpacking stopped at a fault, which was reported.
     """
 
     offset: int
     stream: int
     end: int
     content: bytes
+    is_cut: bool = False
 
 
 def parse_gzip(file: Input, *, already_bytes: int = 0) -> bytes:
@@ -94,6 +96,9 @@ def parse_member(file: Input, offset: int = 0, *, already_bytes: int = 0) -> Gzi
     stream = _stream_start(file, offset)
     inflated = inflate(file, stream, already_bytes=already_bytes, header=offset)
     trailer, content = inflated.end, inflated.content
+    if inflated.is_cut:
+        end = len(file)
+        return GzipMember(offset=offset, stream=stream, end=end, content=content, is_cut=True)
     if len(file) - trailer < TRAILER.size:
         raise _truncated(file, "the CRC and size at the end of a gzip member")
     crc, size = TRAILER.unpack_from(file.view, trailer)
@@ -104,6 +109,24 @@ def parse_member(file: Input, offset: int = 0, *, already_bytes: int = 0) -> Gzi
             f"CRC {crc:08x} and size {size}",
         )
     return GzipMember(offset=offset, stream=stream, end=trailer + TRAILER.size, content=content)
+
+
+def read_header(file: Input, offset: int) -> tuple[bytes, int]:
+    """Return the name and the time that the member at ``offset`` states; empty and 0 for none.
+
+    Raises:
+        FormatError: the header is damaged.
+    """
+    _stream_start(file, offset)
+    view = file.view
+    flags = view[offset + FLAGS_OFFSET]
+    mtime = int.from_bytes(view[offset + 4 : offset + 8], "little")
+    start = offset + HEADER.size
+    if flags & FEXTRA:
+        start += 2 + int.from_bytes(view[start : start + 2], "little")
+    if not flags & FNAME:
+        return b"", mtime
+    return bytes(view[start : _find_nul(view, start)]), mtime
 
 
 def build_gzip(

@@ -6,9 +6,11 @@ Source: RFC 1950 and RFC 1951.
 from __future__ import annotations
 
 import zlib
+from typing import NamedTuple
 
 from attrs import field
 
+from purekernel.errors import FormatError, LimitError
 from purekernel.input import Input
 from purekernel.records import frozen
 from purekernel.tree import Buffer
@@ -24,17 +26,35 @@ FIRST_STEP_BYTES = 1 << 12
 PADDING_STEP_BYTES = 4096
 
 
+class Stream(NamedTuple):
+    """A compressed stream, such as a member of a gzip file.
+
+    Attributes:
+        offset: where it starts, in bytes.
+        end: the first byte after it.
+        unpacked_bytes: the size of its content.
+    """
+
+    offset: int
+    end: int
+    unpacked_bytes: int
+
+
 @frozen(kw_only=True)
 class Inflated:
-    """An inflated stream.
+    """An inflated stream, or the joined content of several.
 
     Attributes:
         content: the unpacked content.
         end: the first byte after the stream.
+        is_cut: whether unpacking stopped at a fault, which was reported.
+        streams: the streams, if there may be several.
     """
 
     content: bytes = field(repr=False)
     end: int
+    is_cut: bool = False
+    streams: tuple[Stream, ...] = ()
 
 
 def inflate(
@@ -65,6 +85,7 @@ def inflate(
     fed = start
     step_bytes = FIRST_STEP_BYTES
     pending: Buffer = b""
+    fault: FormatError | None = None
     try:
         while not inflater.eof:
             # Input is passed in steps too, because zlib copies the input that it does not consume.
@@ -81,8 +102,15 @@ def inflate(
             if fed == len(view) and not pending and not piece and not inflater.eof:
                 raise file.fail(len(view), "the rest of a deflate stream", "the end of the file")
     except zlib.error as error:
-        raise file.fail(start, "a valid deflate stream", str(error)) from None
+        fault = file.fail(start, "a valid deflate stream", str(error))
+    except LimitError:
+        raise
+    except FormatError as error:
+        fault = error
     content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    if fault is not None:
+        file.stop_at(fault)
+        return Inflated(content=content, end=len(view), is_cut=True)
     return Inflated(content=content, end=fed - len(inflater.unused_data))
 
 

@@ -232,12 +232,21 @@ def parse_qcow2(file: Input) -> SparseImage:
         LimitError: it unpacks to more than the limit.
         LibraryError: its clusters are compressed with zstd, which this Python lacks.
     """
-    return _Reader(file, _parse_header(file)).read()
+    return _Reader(file, parse_header(file)).read()
 
 
 @frozen(kw_only=True)
-class _Header:
-    """The fields of a header that reading needs; offsets and sizes in bytes."""
+class Qcow2Header:
+    """The fields of a header that reading needs.
+
+    Attributes:
+        version: 2 or 3.
+        cluster_bits: the size of a cluster is 2 to the power of this, in bytes.
+        size: the size of the disk, in bytes.
+        l1_entries: the number of entries in the L1 table.
+        l1_offset: where the table is, in bytes.
+        compression: the number of the compression: 0 for zlib, 1 for zstd.
+    """
 
     version: int
     cluster_bits: int
@@ -248,6 +257,7 @@ class _Header:
 
     @property
     def cluster_bytes(self) -> int:
+        """The size of a cluster."""
         return 1 << self.cluster_bits
 
     @property
@@ -256,7 +266,8 @@ class _Header:
         return self.cluster_bytes // _ENTRY_BYTES
 
 
-def _parse_header(file: Input) -> _Header:
+def parse_header(file: Input) -> Qcow2Header:
+    """Return the header of a qcow2 image; raise as :func:`parse_qcow2`."""
     view = file.view
     magic = bytes(view[:4])
     if magic != MAGIC:
@@ -283,7 +294,7 @@ def _parse_header(file: Input) -> _Header:
     if snapshots:
         file.note(f"ignored {snapshots} internal snapshots; the disk is read as it was last")
     compression = _parse_features(file) if version == _VERSION_3 else _ZLIB
-    header = _Header(
+    header = Qcow2Header(
         version=version,
         cluster_bits=cluster_bits,
         size=size,
@@ -327,7 +338,7 @@ def _parse_features(file: Input) -> int:
     return compression
 
 
-def _check_l1(file: Input, header: _Header) -> None:
+def _check_l1(file: Input, header: Qcow2Header) -> None:
     needed = _quotient(header.size, header.cluster_bytes * header.table_entries)
     if needed * _ENTRY_BYTES > _MAX_L1_BYTES:
         raise file.exceed(
@@ -343,7 +354,7 @@ def _check_l1(file: Input, header: _Header) -> None:
 class _Reader:
     """Reads the clusters of an image."""
 
-    def __init__(self, file: Input, header: _Header) -> None:
+    def __init__(self, file: Input, header: Qcow2Header) -> None:
         self._file = file
         self._header = header
         # Every table and cluster is used once, so that the result is no larger than the file.

@@ -7,6 +7,7 @@ the parts that are not zero. Written to a file, it has holes where the file syst
 from __future__ import annotations
 
 import io
+import mmap
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
@@ -14,6 +15,11 @@ from attrs import field
 
 from purekernel.records import frozen
 from purekernel.tree import Buffer, LazyContent, loaded, slice_content
+
+# Pages that this process alone sees, and that the host need not hold back memory for.
+_IS_PRIVATE: int | None = None
+if hasattr(mmap, "MAP_PRIVATE"):
+    _IS_PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
 
 # What is written at once where a stream cannot seek.
 _ZEROS = bytes(1 << 16)
@@ -144,6 +150,23 @@ class SparseImage:
         stream = io.BytesIO()
         self.write(stream)
         return stream.getvalue()
+
+    def to_view(self) -> memoryview:
+        """Return the image as bytes, whose zeros take no memory until they are read.
+
+        Raises:
+            MemoryError: it is larger than this host can address.
+        """
+        if not self.size_bytes:
+            return memoryview(b"")
+        options = {} if _IS_PRIVATE is None else {"flags": _IS_PRIVATE}
+        try:
+            pages = mmap.mmap(-1, self.size_bytes, **options)
+        except (OSError, OverflowError, ValueError):
+            raise MemoryError from None
+        for part in self.parts:
+            pages[part.offset : part.end] = bytes(loaded(part.content))
+        return memoryview(pages)
 
     def __bytes__(self) -> bytes:
         return self.to_bytes()

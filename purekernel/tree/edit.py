@@ -149,6 +149,24 @@ def branch(tree: Tree, top: bytes) -> Tree:
     return cut
 
 
+def graft(tree: Tree, top: bytes, other: Tree) -> None:
+    """Add everything in ``other`` below the folder ``top`` of ``tree``.
+
+    Raises:
+        ConflictError, MissingPathError: ``top`` is not a folder, or has one of the names.
+    """
+    firsts: dict[int, bytes] = {}
+    for path, node in other.walk():
+        if path == ROOT:
+            continue
+        target = join(top, path)
+        first = firsts.setdefault(other.inode(path), target)
+        if first == target:
+            tree.add(target, node)
+        else:
+            tree.link(target, first)
+
+
 def difference(old: Tree, new: Tree) -> Tree:
     """Return the nodes that ``new`` adds or changes, with their parent folders.
 

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from attrs import evolve, field
 
+from purekernel.errors import PurekernelError
 from purekernel.input import Buffer
 from purekernel.records import frozen
 
@@ -95,6 +96,15 @@ class LazyContent:
         return self.load() == other if isinstance(other, Buffer) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # a hash would load the content
+
+
+def damaged_content(size_bytes: int, error: PurekernelError) -> LazyContent:
+    """Return the content of a file that cannot be read, which raises ``error`` on access."""
+
+    def load() -> Buffer:
+        raise error
+
+    return LazyContent(size_bytes, load=load)
 
 
 class _LazySlice(LazyContent):

@@ -2,11 +2,14 @@
 
 from purekernel.formats.cpio.reader import (
     Initramfs,
+    Segment,
     count_archives,
     early_names,
     find_early_end,
+    iter_records,
     parse_cpio,
     parse_initrds,
+    read_initramfs,
 )
 from purekernel.formats.cpio.writer import (
     CpioMember,
@@ -19,13 +22,16 @@ from purekernel.formats.cpio.writer import (
 __all__ = [
     "CpioMember",
     "Initramfs",
+    "Segment",
     "build_cpio",
     "build_trailer",
     "count_archives",
     "early_names",
     "find_early_end",
     "iter_members",
+    "iter_records",
     "join_members",
     "parse_cpio",
     "parse_initrds",
+    "read_initramfs",
 ]

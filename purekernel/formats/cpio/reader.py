@@ -12,7 +12,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 
-from purekernel.errors import FormatError, LinkLoopError, TreeError
+from purekernel.errors import FormatError, LinkLoopError, PurekernelError, TreeError
 from purekernel.formats.compression import COMPRESSED, unpack_streams
 from purekernel.formats.cpio.layout import (
     ALIGNMENT,
@@ -26,7 +26,7 @@ from purekernel.formats.cpio.layout import (
     padding,
 )
 from purekernel.formats.detect import FileKind, detect
-from purekernel.formats.inflate import Inflated, skip_zeros
+from purekernel.formats.inflate import Inflated, Stream, skip_zeros
 from purekernel.formats.member_names import MemberNames
 from purekernel.input import Input
 from purekernel.records import frozen
@@ -73,9 +73,7 @@ def parse_cpio(file: Input, *, first: Inflated | None = None) -> Tree:
         LimitError: the data exceeds the limits.
         TreeError: members contradict each other.
     """
-    reader = _CpioReader()
-    reader.unpack_all(file, first)
-    return reader.tree
+    return read_initramfs(file, first=first)[0]
 
 
 @frozen(kw_only=True)
@@ -113,6 +111,44 @@ def parse_initrds(parts: Iterable[Input | Tree | None]) -> Initramfs:
             holders[path] = holders.get(path, 0) | 1 << index
     kept = {path: bits for path, bits in holders.items() if path in reader.tree}
     return Initramfs(tree=reader.tree, holders=kept)
+
+
+@frozen(kw_only=True)
+class Segment:
+    """A part of an initramfs: an archive without compression, or a compressed file of archives.
+
+    Attributes:
+        offset: where it starts, in bytes.
+        end: the first byte after it, without the zeros that may follow.
+        compression: its compression; ``None`` without any.
+        unpacked_bytes: the size of its archives.
+        archives: their number.
+        members: the number of their records, without trailers.
+        streams: the streams of the compression.
+    """
+
+    offset: int
+    end: int
+    compression: FileKind | None
+    unpacked_bytes: int
+    archives: int
+    members: int
+    streams: tuple[Stream, ...] = ()
+
+
+def read_initramfs(
+    file: Input, *, first: Inflated | None = None
+) -> tuple[Tree, tuple[Segment, ...]]:
+    """Return the tree of an initramfs, and the segments that it consists of.
+
+    The arguments are those of :func:`parse_cpio`, and it raises the same errors.
+    """
+    reader = _CpioReader()
+    try:
+        reader.unpack_all(file, first)
+    except PurekernelError as error:
+        file.stop_at(error)
+    return reader.tree, tuple(reader.segments)
 
 
 def count_archives(file: Input) -> int:
@@ -289,12 +325,14 @@ class _CpioReader:
 
     Attributes:
         held: the paths that have a record.
+        segments: the parts that were read, the last one perhaps not to its end.
     """
 
     def __init__(self) -> None:
         self.tree = Tree()
         self.archives = 0
         self.held: set[bytes] = set()
+        self.segments: list[Segment] = []
         self._unpacked_bytes = 0
         self._members = 0
         self._is_open = False
@@ -313,21 +351,32 @@ class _CpioReader:
         if position == len(view):
             raise file.fail(0, "a cpio archive", "no data")
         while position < len(view):
-            kind = detect(view[position:])
-            if kind is FileKind.CPIO:
-                if position % ALIGNMENT:
-                    raise file.fail(
-                        position,
-                        "an archive that starts at a multiple of 4 bytes",
-                        "an unaligned archive, which the kernel refuses",
+            start, kind = position, detect(view[position:])
+            archives, members = self.archives, self._members
+            part: Inflated | None = None
+            try:
+                if kind is FileKind.CPIO:
+                    position = self._unpack_aligned(file, position)
+                elif kind in COMPRESSED:
+                    part = first or unpack_streams(
+                        file, position, already_bytes=self._unpacked_bytes
                     )
-                position = self._unpack_archive(file, position)
-            elif kind in COMPRESSED:
-                part = first or unpack_streams(file, position, already_bytes=self._unpacked_bytes)
-                self._unpack_part(file.unpacked(part.content))
-                position = part.end
-            else:
-                raise _no_archive(file, position)
+                    position = part.end
+                    self._unpack_part(file.unpacked(part.content, is_cut=part.is_cut))
+                else:
+                    raise _no_archive(file, position)
+            finally:
+                self.segments.append(
+                    Segment(
+                        offset=start,
+                        end=position if position > start else len(view),
+                        compression=None if part is None else kind,
+                        unpacked_bytes=position - start if part is None else len(part.content),
+                        archives=self.archives - archives,
+                        members=self._members - members,
+                        streams=() if part is None else part.streams,
+                    )
+                )
             first = None
             position = skip_zeros(view, position)
         if self._is_open:
@@ -335,6 +384,14 @@ class _CpioReader:
 
     def _unpack_part(self, part: Input) -> None:
         """Add all archives in an unpacked part. Each stream of it has an alignment of its own."""
+        try:
+            self._unpack_archives(part)
+        except FormatError as error:
+            if not part.is_cut:
+                raise
+            part.stop_at(error)
+
+    def _unpack_archives(self, part: Input) -> None:
         view = part.view
         self._unpacked_bytes += len(part)
         position = skip_zeros(view, 0)
@@ -345,12 +402,23 @@ class _CpioReader:
                 raise _no_archive(part, position)
             position = skip_zeros(view, self._unpack_archive(part, position))
 
+    def _unpack_aligned(self, file: Input, position: int) -> int:
+        if position % ALIGNMENT:
+            raise file.fail(
+                position,
+                "an archive that starts at a multiple of 4 bytes",
+                "an unaligned archive, which the kernel refuses",
+            )
+        return self._unpack_archive(file, position)
+
     def _unpack_archive(self, file: Input, start: int) -> int:
         archive = _CpioArchive(self.tree, file, members=self._members, held=self.held)
-        end = archive.unpack(start)
-        self._members = archive.members
-        self._is_open |= archive.is_open
         self.archives += 1
+        try:
+            end = archive.unpack(start)
+        finally:
+            self._members = archive.members
+        self._is_open |= archive.is_open
         return end
 
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from purekernel.errors import FormatError
 from purekernel.formats.fat.layout import Extent
-from purekernel.formats.fat.volume import READ_ONLY, Volume
+from purekernel.formats.fat.volume import READ_ONLY, FatEntry, Volume
 from purekernel.input import Input
-from purekernel.tree import Directory, File, Metadata, Tree, plain_metadata
+from purekernel.tree import (
+    Buffer,
+    Directory,
+    File,
+    LazyContent,
+    Metadata,
+    Tree,
+    damaged_content,
+    plain_metadata,
+)
 
 
 def parse_fat(file: Input) -> Tree:
@@ -23,16 +33,26 @@ def parse_fat(file: Input) -> Tree:
     volume = Volume(file)
     tree = Tree(Directory(metadata=Metadata(mode=0o755)))
     unpacked_bytes = 0
-    for path, entry in volume.walk():
-        if entry.is_folder:
-            tree.add(path, Directory(metadata=plain_metadata(0o755, 0, 0, entry.mtime)))
-            continue
-        unpacked_bytes = file.count_unpacked(entry.size_bytes, already_bytes=unpacked_bytes)
-        content = volume.content(volume.file_extents(entry, path))
-        mode = 0o444 if entry.attributes & READ_ONLY else 0o644
-        metadata = plain_metadata(mode, 0, 0, entry.mtime)
-        tree.add(path, File(metadata=metadata, content=content))
+    try:
+        for path, entry in volume.walk():
+            if entry.is_folder:
+                tree.add(path, Directory(metadata=plain_metadata(0o755, 0, 0, entry.mtime)))
+                continue
+            unpacked_bytes = file.count_unpacked(entry.size_bytes, already_bytes=unpacked_bytes)
+            mode = 0o444 if entry.attributes & READ_ONLY else 0o644
+            metadata = plain_metadata(mode, 0, 0, entry.mtime)
+            tree.add(path, File(metadata=metadata, content=_content(volume, path, entry)))
+    except FormatError as error:
+        file.stop_at(error)
     return tree
+
+
+def _content(volume: Volume, path: bytes, entry: FatEntry) -> Buffer | LazyContent:
+    try:
+        return volume.content(volume.file_extents(entry, path))
+    except FormatError as error:
+        volume.file.stop_at(error)
+        return damaged_content(entry.size_bytes, error)
 
 
 def find_extents(file: Input) -> dict[bytes, tuple[Extent, ...]]:

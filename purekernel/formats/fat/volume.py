@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
+from purekernel.errors import FormatError
 from purekernel.formats.fat.layout import (
     BAD_CLUSTER,
     ENTRY_BYTES,
@@ -109,7 +110,7 @@ class Volume:
         members = 0
         while pending:
             folder, cluster = pending.pop()
-            for entry in self._unique(self.entries(folder, cluster), folder):
+            for entry in self._unique(self._readable(folder, cluster), folder):
                 path = join(folder, entry.name)
                 members += 1
                 file.check_members(members)
@@ -125,6 +126,13 @@ class Volume:
                     pending.append((path, entry.cluster))
                 yield path, entry
         self._report()
+
+    def _readable(self, folder: bytes, cluster: int) -> Iterator[FatEntry]:
+        """Yield the entries of a folder, up to a fault if those are wanted."""
+        try:
+            yield from self.entries(folder, cluster)
+        except FormatError as error:
+            self.file.stop_at(error)
 
     def root_entries(self) -> Iterator[FatEntry]:
         """Yield the entries of the root folder, with the label."""

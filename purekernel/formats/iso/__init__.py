@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from purekernel.formats.iso.layout import VolumeFields, check_fields
     from purekernel.formats.iso.names import joliet_names
     from purekernel.formats.iso.reader import IsoImage, parse_iso, parse_iso_files
+    from purekernel.formats.iso.volume import IsoVolume, read_catalog, read_volume
     from purekernel.formats.iso.writer import build_iso, write_iso
 else:
     __getattr__ = lazy_names(
@@ -28,6 +29,7 @@ else:
             "layout": "VolumeFields check_fields",
             "names": "joliet_names",
             "reader": "IsoImage parse_iso parse_iso_files",
+            "volume": "IsoVolume read_catalog read_volume",
             "writer": "build_iso write_iso",
         },
     )
@@ -42,11 +44,14 @@ __all__ = [
     "IsoBoot",
     "IsoImage",
     "IsoLayout",
+    "IsoVolume",
     "VolumeFields",
     "build_iso",
     "check_fields",
     "joliet_names",
     "parse_iso",
     "parse_iso_files",
+    "read_catalog",
+    "read_volume",
     "write_iso",
 ]

@@ -14,6 +14,7 @@ import struct
 
 from attrs import field
 
+from purekernel.errors import FormatError
 from purekernel.formats.detect import name_kind
 from purekernel.formats.iso.layout import BOOT_RECORD, FIRST_DESCRIPTOR, SECTOR_BYTES
 from purekernel.input import Input
@@ -109,6 +110,8 @@ class _Surveyor:
         self._ignored: dict[bytes, int] = {}
         self._ignored_count = 0
         self._associated = 0
+        # Whether the end is missing, which was reported; each file may end after it.
+        self._is_cut = False
 
     def survey(self) -> IsoSurvey:
         count, descriptors = self._descriptors()
@@ -127,11 +130,14 @@ class _Surveyor:
             )
         blocks = self._both(primary, 80, "<I", start)
         if blocks * self._block_bytes > len(self._view):
-            raise self._file.fail(
-                len(self._view),
-                f"{blocks * self._block_bytes} bytes, as the volume descriptor states",
-                "the end of the file",
+            self._file.stop_at(
+                self._file.fail(
+                    len(self._view),
+                    f"{blocks * self._block_bytes} bytes, as the volume descriptor states",
+                    "the end of the file",
+                )
             )
+            self._is_cut = True
         kept = [primary]
         boot_record = next((raw for kind, raw in descriptors if kind == BOOT), b"")
         if not self._has_rock_ridge(primary, start):
@@ -308,8 +314,12 @@ class _Surveyor:
                 "an interleaved file or one with an extended attribute record",
             )
         # The extent of empty files, links and devices is meaningless.
-        if size_bytes and not record[25] & FLAG_FOLDER:
-            self._check_extent(extent * self._block_bytes, size_bytes, offset)
+        if size_bytes and not record[25] & FLAG_FOLDER and not self._is_cut:
+            try:
+                self._check_extent(extent * self._block_bytes, size_bytes, offset)
+            except FormatError as error:
+                self._file.stop_at(error)
+                self._is_cut = True
         return extent, size_bytes, offset
 
     def _system_use(self, start: int, end: int) -> None:

@@ -17,7 +17,7 @@ from pycdlib import dr, pycdlib, pycdlibexception
 
 from purekernel.errors import FormatError, PurekernelError, TreeError
 from purekernel.formats.iso.boot import IsoBoot
-from purekernel.formats.iso.boot_reader import IsoFile, read_boot
+from purekernel.formats.iso.boot_reader import IsoFile, ReadBoot, read_boot
 from purekernel.formats.iso.bounded_reader import Window
 from purekernel.formats.iso.check import survey
 from purekernel.formats.iso.layout import VolumeFields, get_fields
@@ -39,7 +39,17 @@ from purekernel.formats.iso.records import (
 from purekernel.formats.iso.zisofs import unpack_zisofs
 from purekernel.input import Input
 from purekernel.records import frozen
-from purekernel.tree import ROOT, Buffer, Directory, LazyContent, Tree, display, parse_path
+from purekernel.tree import (
+    ROOT,
+    Buffer,
+    Directory,
+    LazyContent,
+    Node,
+    Tree,
+    damaged_content,
+    display,
+    parse_path,
+)
 from purekernel.tree.path import join
 
 Name = Callable[[dr.DirectoryRecord], bytes]
@@ -57,12 +67,14 @@ class IsoImage:
         boot: how the image boots, as far as another image can have it; ``None`` if it has no boot
             catalog with entries.
         lost: what else it has for booting, in words for messages.
+        catalog: path and file of the boot catalog, if it is a file.
     """
 
     tree: Tree
     fields: VolumeFields
     boot: IsoBoot | None
     lost: tuple[str, ...] = ()
+    catalog: tuple[bytes, Node] | None = None
 
 
 @frozen(kw_only=True)
@@ -149,14 +161,24 @@ class _IsoReader:
 
     def read(self) -> IsoImage:
         root, members = self._members()
-        found = read_boot(self._file, self._boot_record, self._files(members))
+        try:
+            found = read_boot(self._file, self._boot_record, self._files(members))
+        except FormatError as error:
+            self._file.stop_at(error)
+            found = ReadBoot(boot=None, lost=(), catalog_offset=None)
+        catalog = None
         if found.catalog_offset is not None:
-            members = [member for member in members if self._offset(member) != found.catalog_offset]
+            at_catalog = [each for each in members if self._offset(each) == found.catalog_offset]
+            members = [each for each in members if each not in at_catalog]
+            for member in at_catalog[:1]:
+                node = node_of(member.records[0], self._readable(member))
+                catalog = None if node is None else (member.path, node)
         return IsoImage(
             tree=self._build(root, members),
             fields=self._fields(members),
             boot=found.boot,
             lost=found.lost,
+            catalog=catalog,
         )
 
     def _files(self, members: list[_Member]) -> dict[int, IsoFile]:
@@ -165,8 +187,9 @@ class _IsoReader:
         for member in members:
             offset = self._offset(member)
             if offset is not None and offset not in files:
-                content = self._content(member.records)
-                files[offset] = IsoFile(path=member.path, content=content)
+                content = self._readable(member)
+                if not isinstance(content, LazyContent):
+                    files[offset] = IsoFile(path=member.path, content=content)
         return files
 
     def _offset(self, member: _Member) -> int | None:
@@ -227,10 +250,9 @@ class _IsoReader:
         unpacked_bytes = 0
         for member in members:
             record = member.records[0]
-            raw = self._content(member.records)
-            content: Buffer | LazyContent = raw
+            content = raw = self._readable(member)
             packed = zisofs_entry(record)
-            if packed is not None:
+            if packed is not None and not isinstance(raw, LazyContent):
                 name = f"{self._file.name}: {display(member.path)}"
                 inside = self._file.unpacked(raw, name=name)
                 unpacking = partial(unpack_zisofs, inside, packed, already_bytes=unpacked_bytes)
@@ -251,6 +273,17 @@ class _IsoReader:
                 first_names.setdefault(key, member.path)
             unpacked_bytes = self._file.count_unpacked(len(content), already_bytes=unpacked_bytes)
         return tree
+
+    def _readable(self, member: _Member) -> Buffer | LazyContent:
+        """Return the content of a file; if it is after the end of a cut image, a damaged one."""
+        try:
+            return self._content(member.records)
+        except FormatError as error:
+            if self._file.limits.salvage is None:
+                raise
+            # The survey has reported where the image ends.
+            size_bytes = sum(record.data_length for record in member.records)
+            return damaged_content(size_bytes, error)
 
     def _content(self, records: tuple[dr.DirectoryRecord, ...]) -> Buffer:
         """Return the content of a file: a view, unless its extents are not contiguous."""

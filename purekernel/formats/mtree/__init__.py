@@ -1,8 +1,9 @@
-"""Read the mtree format: manifests that describe the files of a tree."""
+"""Read and write the mtree format: manifests that describe the files of a tree."""
 
 from purekernel.formats.mtree.apply import Find, FindInTree, apply_manifest
 from purekernel.formats.mtree.entry import SIGNATURE, EntryType, ManifestEntry, is_mtree
 from purekernel.formats.mtree.parser import parse_mtree
+from purekernel.formats.mtree.writer import build_mtree
 
 __all__ = [
     "SIGNATURE",
@@ -11,6 +12,7 @@ __all__ = [
     "FindInTree",
     "ManifestEntry",
     "apply_manifest",
+    "build_mtree",
     "is_mtree",
     "parse_mtree",
 ]

@@ -29,6 +29,25 @@ GPT_BASIC_DATA = UUID("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7")
 GPT_LINUX = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
 GPT_BIOS_BOOT = UUID("21686148-6449-6e6f-744e-656564454649")
 
+# The names of these, and of others that images and disks of Linux have.
+# (Source: fdisk(8) and sfdisk(8) of util-linux; gdisk(8).)
+MBR_NAMES = {
+    0x01: "FAT12", 0x04: "FAT16 below 32M", 0x05: "extended", 0x06: "FAT16", 0x07: "NTFS or exFAT",
+    0x0B: "FAT32", 0x0C: "FAT32 LBA", 0x0E: "FAT16 LBA", 0x0F: "extended LBA",
+    0x17: "hidden NTFS (isohybrid)", 0x82: "Linux swap", 0x83: "Linux", 0x85: "Linux extended",
+    0x8E: "Linux LVM", 0xCD: "ISO 9660", PROTECTIVE: "GPT protective", EFI_SYSTEM: "EFI system",
+}  # fmt: skip
+GPT_NAMES = {
+    GPT_EFI_SYSTEM: "EFI system",
+    GPT_BASIC_DATA: "basic data",
+    GPT_LINUX: "Linux file system",
+    GPT_BIOS_BOOT: "BIOS boot",
+    UUID("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f"): "Linux swap",
+    UUID("48465300-0000-11aa-aa11-00306543ecac"): "Apple HFS+",
+    UUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709"): "Linux root (x86-64)",
+    UUID("44479540-f297-41b2-9af7-d131d5f0458a"): "Linux root (x86)",
+}
+
 # An attribute of GPT partitions of type "basic data": Windows mounts them read-only.
 GPT_READ_ONLY = 1 << 60
 
@@ -140,6 +159,13 @@ class Gpt:
 
 
 Partition = MbrPartition | GptPartition
+
+
+def kind_name(partition: Partition) -> str:
+    """Return the name of a partition's type; empty for one that is not known."""
+    if isinstance(partition, MbrPartition):
+        return MBR_NAMES.get(partition.kind, "")
+    return GPT_NAMES.get(partition.kind, "")
 
 
 @frozen(kw_only=True)

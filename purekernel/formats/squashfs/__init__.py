@@ -6,16 +6,25 @@ from purekernel.libraries import lazy_names
 
 if TYPE_CHECKING:
     from purekernel.formats.squashfs.listing import describe_image, list_details, list_names
-    from purekernel.formats.squashfs.reader import OpenImage, open_squashfs, parse_squashfs
-    from purekernel.formats.squashfs.superblock import Superblock, parse_superblock
+    from purekernel.formats.squashfs.reader import (
+        OpenImage,
+        measure_packed,
+        open_squashfs,
+        parse_squashfs,
+    )
+    from purekernel.formats.squashfs.superblock import (
+        Superblock,
+        parse_superblock,
+        read_superblock,
+    )
     from purekernel.formats.squashfs.writer import Options, build_squashfs, write_squashfs
 else:
     __getattr__ = lazy_names(
         __name__,
         {
             "listing": "describe_image list_details list_names",
-            "reader": "OpenImage open_squashfs parse_squashfs",
-            "superblock": "Superblock parse_superblock",
+            "reader": "OpenImage measure_packed open_squashfs parse_squashfs",
+            "superblock": "Superblock parse_superblock read_superblock",
             "writer": "Options build_squashfs write_squashfs",
         },
     )
@@ -28,8 +37,10 @@ __all__ = [
     "describe_image",
     "list_details",
     "list_names",
+    "measure_packed",
     "open_squashfs",
     "parse_squashfs",
     "parse_superblock",
+    "read_superblock",
     "write_squashfs",
 ]

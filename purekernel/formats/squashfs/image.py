@@ -17,7 +17,7 @@ Source: https://dr-emann.github.io/squashfs/ ; Documentation/filesystems/squashf
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -287,6 +287,35 @@ class SquashfsContents(SquashFsImage):  # type: ignore[misc]  # the library has 
         first = start - start % block_bytes
         joined = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return joined[start - first : end - first]
+
+    def packed_sizes(self, files: Mapping[bytes, Any]) -> dict[bytes, int]:
+        """Return the size of the packed blocks of each file, by path.
+
+        Args:
+            files: the inodes of regular files.
+
+        Raises:
+            FormatError: a list of blocks is damaged.
+        """
+        block_bytes = self._sblk.block_size
+        sizes: dict[bytes, int] = {}
+        tails: dict[int, list[tuple[bytes, int]]] = {}
+        seen: set[int] = set()
+        for path, inode in files.items():
+            blocks = self._read_block_list(inode.block_start, inode.block_offset, inode.blocks)
+            # Files of the same content share their blocks.
+            is_first = inode.start not in seen
+            seen.add(inode.start)
+            sizes[path] = sum(size & ~DATA_PLAIN for size in blocks) if is_first else 0
+            left = inode.data - len(blocks) * block_bytes
+            if left > 0 and inode.fragment < len(self._fragment_table):
+                tails.setdefault(inode.fragment, []).append((path, left))
+        for number, ends in tails.items():
+            packed_bytes = self._fragment_table[number].size & ~DATA_PLAIN
+            total = sum(left for _path, left in ends)
+            for path, left in ends:
+                sizes[path] += round(packed_bytes * left / total)
+        return sizes
 
     # Private helpers
 

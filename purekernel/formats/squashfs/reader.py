@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from purekernel.errors import FormatError, TreeError
+from purekernel.errors import FormatError, PurekernelError, TreeError
 from purekernel.formats.squashfs.image import DirectoryEntry, SquashfsContents, SquashfsPlace
 from purekernel.formats.squashfs.layout import (
     BLOCK,
@@ -94,6 +94,21 @@ def open_squashfs(file: Input) -> OpenImage:
         )
 
 
+def measure_packed(file: Input) -> dict[bytes, int]:
+    """Return the packed size of each file of an image by its first name, without metadata.
+
+    The end of a file that is in a block with the ends of others has its share of that block.
+
+    Raises:
+        FormatError, LimitError, TreeError: as :func:`parse_squashfs`.
+    """
+    with _library_errors(file):
+        image = SquashfsContents(file)
+        reader = _SquashfsReader(image, is_lazy=True)
+        reader.read()
+        return image.packed_sizes(reader.files)
+
+
 @contextmanager
 def _library_errors(file: Input) -> Iterator[None]:
     """Convert exceptions of the library on a damaged image to :class:`FormatError`."""
@@ -126,6 +141,7 @@ class _SquashfsReader:
         self._image = image
         self._is_lazy = is_lazy
         self.sizes: dict[bytes, int] = {}
+        self.files: dict[bytes, Any] = {}
         self._file = image.file
         self._content_bytes = 0
         self._folders: set[SquashfsPlace] = set()
@@ -143,11 +159,20 @@ class _SquashfsReader:
         pending = [(ROOT, root)]
         while pending:
             folder, inode = pending.pop()
+            try:
+                for path, subfolder in self._list(tree, folder, inode):
+                    pending.append((path, subfolder))
+            except PurekernelError as error:
+                self._file.stop_at(error)
+        return tree
+
+    def _list(self, tree: Tree, folder: bytes, inode: Any) -> Iterator[tuple[bytes, Any]]:
+        """Add the entries of a folder to the tree; yield path and inode of each folder in it."""
+        with _library_errors(self._file):
             for entry in self._image.entries(inode):
                 subfolder = self._add(tree, folder, entry)
                 if subfolder is not None:
-                    pending.append((join(folder, entry.name), subfolder))
-        return tree
+                    yield join(folder, entry.name), subfolder
 
     def _add(self, tree: Tree, folder: bytes, entry: DirectoryEntry) -> Any:
         """Add one entry to the tree; return the inode if it is a folder, else ``None``."""
@@ -199,6 +224,7 @@ class _SquashfsReader:
         if kind == DIRECTORY:
             return Directory(metadata=metadata)
         if kind == FILE:
+            self.files[path] = inode
             if self._is_lazy:
                 self._content_bytes += inode.data
                 self._file.check_unpacked(self._content_bytes)

@@ -67,6 +67,27 @@ def build_superblock(block: Superblock) -> bytes:
     )  # fmt: skip
 
 
+def read_superblock(file: Input) -> Superblock:
+    """Return the fields of a superblock as they are, also of an image that is damaged.
+
+    Raises:
+        FormatError: the image has no superblock.
+    """
+    if len(file) < SUPERBLOCK_BYTES or bytes(file.view[:4]) != MAGIC:
+        raise file.fail(0, "a superblock of squashfs", f"{len(file)} bytes")
+    (
+        _magic, inodes, mkfs_time, block_bytes, fragments, compression, _log, flags, ids, _major,
+        _minor, root, used_bytes, id_start, xattr_start, inode_start, directory_start,
+        fragment_start, export_start,
+    ) = _LAYOUT.unpack_from(file.view)  # fmt: skip
+    return Superblock(
+        compression=compression, block_bytes=block_bytes, flags=flags, mkfs_time=mkfs_time,
+        inodes=inodes, fragments=fragments, ids=ids, root=root, used_bytes=used_bytes,
+        id_start=id_start, xattr_start=xattr_start, inode_start=inode_start,
+        directory_start=directory_start, fragment_start=fragment_start, export_start=export_start,
+    )  # fmt: skip
+
+
 def parse_superblock(file: Input) -> Any:
     """Return the superblock of an image, as a structure of the library.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tarfile
 
-from purekernel.errors import TreeError
+from purekernel.errors import PurekernelError, TreeError
 from purekernel.formats.compression import unpack
 from purekernel.formats.detect import FileKind, detect, name_kind
 from purekernel.formats.member_names import MemberNames
@@ -78,14 +78,17 @@ def parse_tar(file: Input) -> Tree:
     names = MemberNames(archive)
     folders = _Folders(tree, archive)
     lost = _LostAttributes()
-    for member in iter_members(archive):
-        if member.type == VOLUME_LABEL:
-            continue
-        lost.count(member)
-        try:
-            _add(tree, member, archive, names, folders)
-        except TreeError as error:
-            raise names.locate(error, member.offset) from None
+    try:
+        for member in iter_members(archive):
+            if member.type == VOLUME_LABEL:
+                continue
+            lost.count(member)
+            try:
+                _add(tree, member, archive, names, folders)
+            except TreeError as error:
+                raise names.locate(error, member.offset) from None
+    except PurekernelError as error:
+        archive.stop_at(error)
     names.report()
     lost.report(archive)
     return tree
