@@ -82,25 +82,24 @@ def diff_command(
     if brief and stat:
         raise UsageError("--brief and --stat exclude each other", hint="leave one out")
 
-    from purekernel.analysis.diff.compare import compare  # noqa: PLC0415  # too slow for --help
-    from purekernel.analysis.diff.model import Aspect  # noqa: PLC0415
-    from purekernel.analysis.diff.render import Shown, comparison_json, render  # noqa: PLC0415
-    from purekernel.input import limits_of  # noqa: PLC0415
+    from purekernel.analysis.diff.render import diff_places  # noqa: PLC0415  # too slow for --help
 
-    comparison = compare(
+    report = diff_places(
         old,
         new,
-        ignore=map(Aspect, ignore),
-        limits=limits_of(max_unpacked, report=printer.note_later),
+        ignore=ignore,
+        shown={"changes": changes, "lines": lines, "has_details": not (brief or stat)},
         is_expanded=expand,
+        max_unpacked=max_unpacked,
+        note=printer.note_later,
     )
-    shown = Shown(changes=changes, lines=lines, has_details=not (brief or stat))
+    is_same = report.comparison.is_same
     if printer.as_json:
-        printer.document |= comparison_json(comparison, shown)
+        printer.document |= report.json()
     elif not brief:
-        printer.text(*render(comparison, shown))
-    elif not comparison.is_same:
+        printer.text(*report.lines())
+    elif not is_same:
         printer.text(f"{old} and {new} differ")
-    if not comparison.is_same:
+    if not is_same:
         printer.status = DIFFERENT
-    raise_all(comparison.faults)
+    raise_all(report.comparison.faults)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from purekernel.analysis.diff.compare import place_of
+from purekernel.analysis.diff.compare import compare, place_of
 from purekernel.analysis.diff.details import Detail, describe_change
 from purekernel.analysis.diff.model import (
     Aspect,
@@ -17,6 +18,7 @@ from purekernel.analysis.diff.model import (
 )
 from purekernel.analysis.diff.unified import Hunks
 from purekernel.analysis.listing import entry_json, format_time
+from purekernel.input import Report, limits_of
 from purekernel.records import frozen
 from purekernel.tree import Device, Directory, Node, Symlink, describe
 from purekernel.tree.path import escape
@@ -54,6 +56,55 @@ class Shown:
 
 
 DEFAULT_SHOWN = Shown()
+
+
+@frozen(kw_only=True, eq=False)
+class DiffReport:
+    """A comparison, and how much of it is shown."""
+
+    comparison: Comparison
+    shown: Shown
+
+    def lines(self) -> list[str]:
+        """Return the lines of :func:`render`."""
+        return render(self.comparison, self.shown)
+
+    def json(self) -> dict[str, object]:
+        """Return the JSON of :func:`comparison_json`."""
+        return comparison_json(self.comparison, self.shown)
+
+
+def diff_places(
+    old: str,
+    new: str,
+    *,
+    ignore: Iterable[str],
+    shown: Mapping[str, Any],
+    is_expanded: bool,
+    max_unpacked: int | None,
+    note: Report,
+) -> DiffReport:
+    """Compare what is at two addresses.
+
+    Args:
+        old: the address of the old one.
+        new: the address of the new one.
+        ignore: the values of the aspects not to compare.
+        shown: the attributes of :class:`Shown`.
+        is_expanded: as for :func:`~purekernel.analysis.diff.compare.compare`.
+        max_unpacked: the limit of what is unpacked, in bytes; ``None`` for the default.
+        note: called with what the readers drop or replace, a line each.
+
+    Raises as :func:`~purekernel.analysis.diff.compare.compare`.
+    """
+    comparison = compare(
+        old,
+        new,
+        ignore=map(Aspect, ignore),
+        limits=limits_of(max_unpacked, report=note),
+        is_expanded=is_expanded,
+    )
+    return DiffReport(comparison=comparison, shown=Shown(**shown))
 
 
 def render(comparison: Comparison, shown: Shown = DEFAULT_SHOWN) -> list[str]:
