@@ -23,6 +23,7 @@ from fixtures.repository import make_indexes
 from fuzz.images import STORED
 from fuzz.mutators import build_gzip, fix_tar
 from fuzz.texts import TIME
+from purekernel.analysis.origins import Origin, OriginKind, OriginMap, Origins
 from purekernel.fetch.records import CacheEntry, Validators
 from purekernel.formats.cpio import build_cpio
 from purekernel.formats.elf import ElfClass
@@ -867,6 +868,13 @@ def _pin(name: str) -> Pin:
     )
 
 
+def origins() -> Seeds:
+    """Return origins with two sources, without a path other than those of the top folders."""
+    base, bash = Origin(OriginKind.BASE, "core.iso"), Origin(OriginKind.EXTENSION, "bash.tcz", "1")
+    made = Origins(root=OriginMap({b"": base}), disc=OriginMap({b"": bash}))
+    return {"origins": made.to_json()}
+
+
 def lock_file() -> Seeds:
     """Return a lock file with a pin of each kind."""
     lock = Lock(
@@ -1003,7 +1011,7 @@ SEEDS: dict[str, Callable[[], Seeds]] = {
         deb, control, packages_index, release, keyring, relations,
         gem, gemspec, marshal, gem_index, quick_spec, gem_info, gem_list,
         boot_menu, grub_config, loader_entry,
-        mtree, toml, recipe, lock_file, lists, settings, tinycore,
+        mtree, toml, recipe, origins, lock_file, lists, settings, tinycore,
         extension_lists, accounts, inittab, timezone, ld_so_conf, depmod_conf, fetched,
     )
 }  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 from attrs import evolve
 
 from fuzz.target import Plant, attempt, given, require_equal, target
+from purekernel.analysis.origins import parse_origins
 from purekernel.errors import InputError
 from purekernel.fetch.headers import parse_content_range, parse_length, parse_retry_after
 from purekernel.fetch.records import parse_record
@@ -219,6 +220,19 @@ def lock_file(data: bytes) -> None:
         again = attempt(build_lock, lock)
         if again is not None:
             require_equal("lock", parse_lock(again, source="again"), lock)
+
+
+@target(
+    Plant(path="analysis/origins.py", before='raise file.fail(None, "paths'),
+)
+def origins(data: bytes) -> None:
+    """Read the origins of an image's files; write what is read, and read it again."""
+    read = attempt(parse_origins, given(data))
+    if read is not None:
+        written = read.to_json()
+        require_equal("origins", parse_origins(given(written)), read)
+        for tree in (read.root, read.disc, read.tce):
+            attempt(tree.find, data[:64])
 
 
 @target(

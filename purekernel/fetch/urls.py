@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 from attrs import field
@@ -211,6 +211,21 @@ def tell_apart(url: str) -> str:
     except ValueError:
         return redacted
     return f"{redacted}#{hashlib.sha256(bare.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
+
+
+def portable_name(place: str) -> str:
+    """Return a URL or path for a file that other people get: without secrets or paths of this host.
+
+    Of a ``file`` URL or an absolute path, of this system or another one, only the last component is
+    left. A relative path begins at the folder of a recipe.
+    """
+    if _FILE.match(place):
+        return _printable(last_component(place)) or "file"
+    if is_url(place):
+        return redact(place)
+    if place.startswith(("/", "\\", "~")) or PureWindowsPath(place).drive:
+        place = re.split(r"[/\\]", place.rstrip("/\\"))[-1] or "/"
+    return _printable(place)
 
 
 def _port(host: str) -> str:

@@ -14,7 +14,7 @@ from attrs import evolve
 
 from purekernel.errors import BundleError, PurekernelError, UsageError, inside, raise_all
 from purekernel.fetch.shipped import load_shipped_list
-from purekernel.fetch.urls import last_component
+from purekernel.fetch.urls import last_component, portable_name
 from purekernel.formats import gem as gem_format
 from purekernel.formats.tar import parse_tar
 from purekernel.input import Input
@@ -59,6 +59,8 @@ from purekernel.rootfs.ownership import own_as_root, protect_shadow
 from purekernel.tree import (
     Buffer,
     Layer,
+    Origin,
+    OriginKind,
     Tree,
     date_all,
     difference,
@@ -66,6 +68,7 @@ from purekernel.tree import (
     merge,
     subtree,
 )
+from purekernel.tree.origin import origin_of_pass
 
 # Roles of the files of a Microkernel besides extensions and gems.
 RUBYGEMS, VM_TOOLS, MCOLLECTIVE = "rubygems", "open-vm-tools", "mcollective"
@@ -271,6 +274,7 @@ class RazorConventions(Conventions):
                 *recipe.passes,
             ),
             mtime=bundle.mtime,
+            sources=materials.sources,
         )
 
     def bundle(self, materials: Materials) -> bytes:
@@ -357,7 +361,10 @@ class RazorConventions(Conventions):
 
     def _overlay(self, materials: Materials) -> Layer:
         """Return the overlay of the root file system."""
-        project = self._project_at(materials.mtime)
+        project, sources = self._project_at(materials.mtime), materials.sources
+        razor = materials.recipe.razor
+        name = "project" if razor is None else portable_name(razor.project)
+        sources.add_tree(project.tree, Origin(OriginKind.OVERLAY, name))
         overlay = OverlayTree(materials.mtime)
         overlay.copy_all(difference(materials.base.root, materials.merged_root))
         add_project(overlay, project, materials.flavour or Flavour.DEV)
@@ -367,15 +374,19 @@ class RazorConventions(Conventions):
             name, content = rubygems
             # The image has it packed, and unpacks it at boot: a damaged one would be found then.
             parse_tar(Input(content, name=name, limits=materials.limits.unbudgeted()).quiet())
+            sources.add_content(content, Origin(OriginKind.OVERLAY, name))
             overlay.file(b"opt/" + os.fsencode(name), content)
         mcollective = materials.file(MCOLLECTIVE)
         if mcollective is not None:
             name, content = mcollective
             with inside(name):
-                add_mcollective(overlay, project, _unpack(materials, name, content).tree)
+                unpacked = _unpack(materials, name, content).tree
+                sources.add_tree(unpacked, Origin(OriginKind.OVERLAY, name))
+                add_mcollective(overlay, project, unpacked)
         tree = overlay.tree
-        for _words, run in materials.passes:
-            tree = run(tree)
+        for words, run in materials.passes:
+            before, tree = tree, run(tree)
+            sources.add_changes(before, tree, origin_of_pass(words, run))
         return Layer(source="razor-microkernel-overlay.tar.gz", tree=protect_shadow(tree))
 
 
@@ -426,7 +437,7 @@ def refuse_unbundled(recipe: Recipe) -> None:
 
 def _unpack(materials: Materials, source: str, packed: Buffer) -> Layer:
     tree = parse_tar(Input(packed, name=source, limits=materials.limits))
-    return Layer(source=source, tree=tree)
+    return Layer(source=source, tree=tree, origin=Origin(OriginKind.OVERLAY, source))
 
 
 def _below(tree: Tree, folder: bytes) -> Tree:

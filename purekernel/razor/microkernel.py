@@ -30,8 +30,9 @@ from purekernel.recipe.model import Recipe
 from purekernel.recipe.overlays import Overlays, missing_overlays
 from purekernel.records import frozen
 from purekernel.rootfs.ownership import own_as_root
-from purekernel.tree import Buffer, Layer, Pass
+from purekernel.tree import Buffer, Layer, Origin, OriginKind, Pass, Sources
 
+CORE_ISO = "Core-current.iso"
 VERSION_FILE = b"tmp/mk-version.yaml"
 METADATA_FILE = b"iso-metadata.yaml"
 LICENCE = b"LICENSE"
@@ -120,11 +121,16 @@ class Microkernel:
         layers: tuple[Layer, ...],
         passes: tuple[tuple[str, Pass], ...],
         mtime: int,
+        sources: Sources | None = None,
     ) -> Composition:
         """Return the composition of an image that follows these conventions.
 
         The arguments are the attributes of a :class:`Composition` of these names.
         """
+        sources = sources or Sources()
+        for name, content in self.licences:
+            origin = Origin(OriginKind.OVERLAY, name.decode("utf-8", "surrogateescape"))
+            sources.add_content(content, origin)
         return Composition(
             source=source,
             base=base,
@@ -136,8 +142,10 @@ class Microkernel:
             iso_files=self.iso_files,
             describe=self.describe,
             timeout=TIMEOUT,
+            base_origin=Origin(OriginKind.BASE, CORE_ISO),
             mtime=mtime,
             recipe=recipe,
+            sources=sources,
         )
 
 
@@ -194,7 +202,7 @@ def compose_bundle(bundle: Bundle, context: Context) -> Composition:
     )
     with context.progress.step("unpacking the base ISO"), inside(bundle.source):
         base = parse_base(
-            Input(bundle.iso, name="Core-current.iso", limits=context.limits),
+            Input(bundle.iso, name=CORE_ISO, limits=context.limits),
             keep_iso_files=changes.iso.keep_files,
         )
     with context.progress.step("unpacking the overlays"):
@@ -236,7 +244,8 @@ def _bundle_layers(bundle: Bundle, limits: Limits) -> list[Layer]:
                 layers.append(part)
                 continue
             tree = parse_tar(Input(part, name=source, limits=limits))
-            layers.append(Layer(source=source, tree=tree))
+            origin = Origin(OriginKind.OVERLAY, source)
+            layers.append(Layer(source=source, tree=tree, origin=origin))
     return layers
 
 

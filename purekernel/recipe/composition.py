@@ -19,7 +19,7 @@ from purekernel.recipe.efi import EfiSource
 from purekernel.recipe.flavour import Flavour, Generation
 from purekernel.recipe.model import Recipe
 from purekernel.records import frozen
-from purekernel.tree import Buffer, Layer, Pass, Tree
+from purekernel.tree import Buffer, Layer, Origin, OriginKind, Pass, Sources, Tree
 
 # The originals put the builder's user, host and clock here.
 PREPARER = "purekernel"
@@ -96,6 +96,7 @@ class Composition:
     Attributes:
         source: name of the parts' source, for messages.
         base: the Core to start from.
+        base_origin: where its files come from.
         parts: the overlays of one bundle. The last one determines folders that Core lacks.
         layers: the user's own overlays, applied in order after the parts.
         passes: changes to the whole root file system, each with its description for the user.
@@ -116,12 +117,15 @@ class Composition:
             name more than once if several tables cut from it.
         made_layers: how many of ``layers``, from the first, are not the user's but made from
             extensions, packages and gems.
+        sources: where contents come from that the layers without an origin, and the files of the
+            ISO, hold.
         suggest: returns, for names of missing files, the extensions of the mirrors that have them;
             ``None`` if no mirror may be asked.
     """
 
     source: str
     base: Base
+    base_origin: Origin = Origin(OriginKind.BASE, "base")
     parts: tuple[Layer, ...] = ()
     layers: tuple[Layer, ...] = ()
     passes: tuple[tuple[str, Pass], ...] = ()
@@ -138,6 +142,7 @@ class Composition:
     notes: tuple[str, ...] = ()
     extensions: Sequence[tuple[str, Tree]] = ()
     made_layers: int = 0
+    sources: Sources = field(factory=Sources, repr=False)
     suggest: Callable[[Iterable[str]], Mapping[str, tuple[str, ...]]] | None = None
 
 

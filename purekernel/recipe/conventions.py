@@ -24,7 +24,7 @@ from purekernel.recipe.model import Recipe
 from purekernel.records import frozen
 from purekernel.rootfs.overlay import OverlayTree
 from purekernel.rootfs.ownership import own_as_root
-from purekernel.tree import Layer, Pass, Tree
+from purekernel.tree import Layer, Pass, Sources, Tree
 
 if TYPE_CHECKING:
     from purekernel.formats.gem import GemVersion, ListedGem
@@ -83,6 +83,11 @@ class Materials(Protocol):
 
         They run on the complete tree, after the others.
         """
+        ...
+
+    @property
+    def sources(self) -> Sources:
+        """Where contents come from; whoever adds files of another source enters them."""
         ...
 
     def add_packages(self, overlay: OverlayTree) -> None:
@@ -264,6 +269,7 @@ class Conventions:
             mtime=materials.mtime,
             recipe=recipe,
             made_layers=1,
+            sources=materials.sources,
         )
 
     def bundle(self, materials: Materials) -> bytes:

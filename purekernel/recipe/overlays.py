@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+from attrs import evolve
+
 from purekernel.errors import InputError, inside
-from purekernel.fetch.urls import redact, tell_apart
+from purekernel.fetch.urls import portable_name, redact, tell_apart
 from purekernel.formats.address import Item, Opener
 from purekernel.host.addresses import find_item, find_on_host, split_address
 from purekernel.host.overlay_reader import load_layer, parse_layer
@@ -16,7 +18,7 @@ from purekernel.input import Input, Limits
 from purekernel.recipe.additions import OverlayChoice
 from purekernel.recipe.model import Recipe
 from purekernel.rootfs.ownership import own_as_root
-from purekernel.tree import Directory, Layer, branch
+from purekernel.tree import Directory, Layer, Origin, OriginKind, branch
 
 # Role of an overlay among the files of a plan.
 OVERLAY = "overlay"
@@ -28,6 +30,14 @@ FindFile = Callable[[str], tuple[str, bytes] | None]
 def overlay_role(url: str) -> str:
     """Return the role of an overlay from the network."""
     return f"{OVERLAY} {tell_apart(url)}"
+
+
+def overlay_origin(choice: OverlayChoice) -> Origin:
+    """Return where the files of an overlay come from, named as the recipe names it."""
+    if choice.layer is not None and choice.layer.origin is not None:
+        return choice.layer.origin
+    source = "" if choice.layer is None else choice.layer.source
+    return Origin(OriginKind.OVERLAY, portable_name(choice.url or choice.path or source))
 
 
 def missing_overlays(recipe: Recipe) -> Iterator[InputError]:
@@ -86,7 +96,7 @@ class Overlays:
             PurekernelError: as for :attr:`dated`.
         """
         return tuple(
-            self._at(choice, layer, mtime)
+            evolve(self._at(choice, layer, mtime), origin=overlay_origin(choice))
             for choice, layer in zip(self._recipe.overlays, self.dated, strict=True)
         )
 

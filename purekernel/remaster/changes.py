@@ -48,12 +48,16 @@ from purekernel.rootfs.changes import (
 from purekernel.rootfs.edits import Replacing, append_lines, edit_text, prepend_lines, set_value
 from purekernel.rootfs.expressions import parse_expression, parse_replacement
 from purekernel.rootfs.ownership import owners_of
-from purekernel.tree import File, Pass, Tree, display
+from purekernel.tree import File, Origin, OriginKind, Pass, Tree, display
+from purekernel.tree.origin import OriginPass
 
 # More errors of one table would not help the reader: their number does.
 MOST_ERRORS = 10
 
 _TextEdit = Callable[[str], str]
+
+_Prepare = Callable[[Tree], Callable[[Any], None]]
+"""Returns the function that applies one table to a tree."""
 
 
 def change_passes(recipe: Recipe, *, mtime: int, limits: Limits) -> list[tuple[str, Pass]]:
@@ -77,34 +81,37 @@ class _Changes:
         self._errors: list[PurekernelError] = []
 
     def passes(self, recipe: Recipe) -> list[tuple[str, Pass]]:
-        steps: list[tuple[str, Callable[[Tree], Callable[[Any], None]], tuple[Placed, ...]]] = [
-            ("remove paths", self._removing, recipe.removals),
-            ("write files", self._writing, recipe.files),
-            ("edit files", self._editing, recipe.edits),
-            ("add links", self._linking, recipe.links),
-            ("set modes and owners", self._setting, recipe.attributes),
+        steps: list[tuple[str, str, _Prepare, tuple[Placed, ...]]] = [
+            ("remove paths", "remove", self._removing, recipe.removals),
+            ("write files", "file", self._writing, recipe.files),
+            ("edit files", "edit", self._editing, recipe.edits),
+            ("add links", "link", self._linking, recipe.links),
+            ("set modes and owners", "attributes", self._setting, recipe.attributes),
         ]
-        given = [step for step in steps if step[2]]
-        return [
-            (
-                words,
-                partial(
-                    self._run,
-                    prepare=prepare,
-                    tables=tables,
-                    is_first=index == 0,
-                    is_last=index == len(given) - 1,
-                ),
+        given = [step for step in steps if step[3]]
+        passes: list[tuple[str, Pass]] = []
+        for index, (words, name, prepare, tables) in enumerate(given):
+            origins: dict[bytes, Origin] = {}
+            run = partial(
+                self._run,
+                prepare=prepare,
+                tables=tables,
+                name=name,
+                origins=origins,
+                is_first=index == 0,
+                is_last=index == len(given) - 1,
             )
-            for index, (words, prepare, tables) in enumerate(given)
-        ]
+            passes.append((words, OriginPass(run, Origin(OriginKind.EDIT, f"[[{name}]]"), origins)))
+        return passes
 
     def _run(
         self,
         tree: Tree,
         *,
-        prepare: Callable[[Tree], Callable[[Any], None]],
+        prepare: _Prepare,
         tables: tuple[Placed, ...],
+        name: str,
+        origins: dict[bytes, Origin],
         is_first: bool,
         is_last: bool,
     ) -> Tree:
@@ -112,9 +119,11 @@ class _Changes:
             self._errors.clear()
         changed = tree.copy()
         apply = prepare(changed)
-        for table in tables:
+        for number, table in enumerate(tables, start=1):
             before = len(self._errors)
-            apply(table)
+            with changed.recorded() as paths:
+                apply(table)
+            origins.update(dict.fromkeys(paths, Origin(OriginKind.EDIT, f"[[{name}]] {number}")))
             self._shorten(before + MOST_ERRORS, table)
         if is_last:
             raise_all(self._errors)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property, partial
+from typing import Any
 
 from attrs import evolve
 
@@ -15,16 +16,20 @@ from purekernel.errors import (
     inside,
     raise_all,
 )
+from purekernel.fetch.urls import portable_name
 from purekernel.formats import gem as gem_format
 from purekernel.formats.core_iso import Base
 from purekernel.host.write import Output
 from purekernel.input import Input, Limits
+from purekernel.plan.bases import INITRD, KERNEL
 from purekernel.plan.fetch_plan import Gathered
 from purekernel.razor.bundle import bundle_name
 from purekernel.recipe.additions import GemLayout
 from purekernel.recipe.composition import Composition, DiscAdditions
 from purekernel.recipe.context import Context
+from purekernel.recipe.conventions import BASE
 from purekernel.recipe.destination import Destination
+from purekernel.recipe.efi import EfiSource
 from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.iso_files import read_contents
 from purekernel.recipe.keys import Named
@@ -33,7 +38,7 @@ from purekernel.recipe.overlays import Overlays
 from purekernel.remaster.accounts import account_changes
 from purekernel.remaster.changes import change_passes
 from purekernel.remaster.system import system_passes
-from purekernel.repos.tinycore import resolve_kernel
+from purekernel.repos.tinycore import Extension, resolve_kernel
 from purekernel.repos.tinycore.placement import (
     CDE,
     OPTIONAL,
@@ -46,7 +51,18 @@ from purekernel.rootfs.accounts import AccountChange, change_accounts
 from purekernel.rootfs.extensions import cut_files, merge_extension
 from purekernel.rootfs.inittab import set_autologin
 from purekernel.rootfs.overlay import GEM_FOLDER, GEM_MIRROR, OverlayTree
-from purekernel.tree import File, Layer, Pass, Tree, resolve
+from purekernel.tree import (
+    Buffer,
+    File,
+    Layer,
+    Origin,
+    OriginKind,
+    Pass,
+    Sources,
+    Tree,
+    resolve,
+)
+from purekernel.tree.origin import OriginPass
 from purekernel.tree.path import join
 
 INITTAB = b"etc/inittab"
@@ -62,8 +78,9 @@ def compose_recipe(gathered: Gathered, context: Context) -> Composition:
     composition = gathered.plan.conventions.compose(assembly)
     return evolve(
         composition,
+        base_origin=Origin(OriginKind.BASE, ", ".join(assembly.base_names())),
         disc=assembly.disc(),
-        efi=tuple(gathered.efi_files()),
+        efi=tuple(assembly.efi_files()),
         tce=assembly.tce(),
         notes=gathered.notes,
         extensions=assembly.unpacked_extensions,
@@ -80,6 +97,7 @@ class Assembly:
         self._plan = gathered.plan
         self._conventions = gathered.plan.conventions
         self._context = context
+        self.sources = Sources()
         self._overlays = Overlays(gathered.plan.recipe, limits=self.limits, fetched=gathered.file)
 
     @property
@@ -132,9 +150,10 @@ class Assembly:
         passes: list[tuple[str, Pass]] = []
         if self._account_changes:
             run = partial(change_accounts, changes=self._account_changes, mtime=self.mtime)
-            passes.append(("set the accounts", run))
+            passes.append(("set the accounts", OriginPass(run, _edit("[accounts]"))))
         if self._autologin is not None:
-            passes.append(("set the console", partial(_with_autologin, on=self._autologin)))
+            login = partial(_with_autologin, on=self._autologin)
+            passes.append(("set the console", OriginPass(login, _edit("autologin"))))
         return tuple(passes)
 
     @cached_property
@@ -154,10 +173,11 @@ class Assembly:
         extensions, release = self._plan.extensions, self._plan.release
         every = self._conventions.has_all_folders
         if extensions.builtin or every:
-            add_builtins(overlay, self._gathered.builtins(), extensions.builtin)
+            builtins = self._entered(self._gathered.builtins())
+            add_builtins(overlay, builtins, extensions.builtin)
         if extensions.mirror or every:
             folder = self._conventions.mirror_folder(f"{release.series}/{release.arch}")
-            add_mirror(overlay, folder, self._gathered.mirrored())
+            add_mirror(overlay, folder, self._entered(self._gathered.mirrored()))
         if self._plan.gems.releases or every:
             self._add_gems(overlay)
         for tree in self._cut_trees:
@@ -169,6 +189,8 @@ class Assembly:
         files = read_contents(
             recipe.iso_files, recipe.folder, limits=self.limits, fetched=self.file
         )
+        for number, file in enumerate(recipe.iso_files, start=1):
+            self.sources.add_content(files[file.raw_path], _edit(f"[[iso.file]] {number}"))
         base = self.base.iso
         on_disc = base.entries(join(CDE, OPTIONAL)) if join(CDE, OPTIONAL) in base else ()
         known = {name.decode("utf-8", "replace") for name in on_disc}
@@ -177,6 +199,26 @@ class Assembly:
         copies = recipe.extensions.copy2fs_all and CDE in base
         cde = self._folder(planned.cde, also=known) if changes or copies else None
         return DiscAdditions(files=files, cde=cde)
+
+    def base_names(self) -> Iterator[str]:
+        """Yield the names of the files that the base is read from."""
+        files = self._plan.files
+        initrds = (role for role in files if role.startswith(INITRD))
+        for role in (BASE,) if BASE in files else (KERNEL, *initrds):
+            if role in files:
+                yield portable_name(files[role].download.name)
+
+    def efi_files(self) -> Iterator[tuple[EfiSource, Input]]:
+        """Yield the files for the EFI system partition; their contents are entered as sources."""
+        extensions = self._plan.extensions
+        for source, file in self._gathered.efi_files():
+            name = extensions.efi_from.get(source.part[0]) if source.part else None
+            if name is not None:
+                self.sources.add_content(file.data, extension_origin(extensions.cut_from[name]))
+            elif source.part is None:
+                origin = Origin(OriginKind.OVERLAY, portable_name(source.text))
+                self.sources.add_content(file.data, origin)
+            yield source, file
 
     def tce(self) -> Tree | None:
         """Return the folder of extensions for a writable partition; ``None`` without any."""
@@ -196,7 +238,7 @@ class Assembly:
         overlay = OverlayTree(self.mtime)
         add_folder(
             overlay,
-            self._gathered.on_medium(listed),
+            self._entered(self._gathered.on_medium(listed)),
             Loading(
                 onboot=[each for each in listed if each in added and each not in planned.ondemand],
                 ondemand=[each for each in planned.ondemand if each in known],
@@ -212,6 +254,9 @@ class Assembly:
         files = {
             gem.download.name: self._gathered.content(gem.download) or b"" for gem in gems.releases
         }
+        for gem in gems.releases:
+            origin = Origin(OriginKind.GEM, gem.name, str(gem.version))
+            self.sources.add_content(files[gem.download.name], origin)
         listed = self.recipe.gems.wanted
         # Every gem is read, so that a damaged one is found before it is in the image.
         specs = {
@@ -259,17 +304,40 @@ class Assembly:
         cuts = []
         for cut in self._plan.extensions.cuts:
             name = resolve_kernel(cut.extension.name, self._plan.extensions.kernel)
-            tree = self._gathered.tree(self._plan.extensions.cut_from[name])
+            extension = self._plan.extensions.cut_from[name]
+            tree = self._gathered.tree(extension)
+            self.sources.add_tree(tree, extension_origin(extension))
             cuts.append((name, _cut(tree, name, cut.files)))
         return cuts
 
     @cached_property
     def _merged(self) -> dict[str, Tree]:
         graph = self._plan.extensions.graph
-        return {
-            name: self._gathered.tree(graph.extensions[name])
-            for name in self._plan.extensions.merged_order()
-        }
+        trees = {}
+        for name in self._plan.extensions.merged_order():
+            trees[name] = self._gathered.tree(graph.extensions[name])
+            self.sources.add_tree(trees[name], extension_origin(graph.extensions[name]))
+        return trees
+
+    def _entered(self, extensions: Iterable[Extension[Buffer]]) -> Iterator[Extension[Buffer]]:
+        """Yield extensions, and enter where they and the files beside them come from."""
+        for extension in extensions:
+            origin = extension_origin(extension)
+            for content in (extension.file, *extension.companions.values()):
+                self.sources.add_content(content, origin)
+            yield extension
+
+
+def extension_origin(extension: Extension[Any]) -> Origin:
+    """Return where the files of an extension come from: itself, or the package it is made of."""
+    record = extension.record
+    if record is None:
+        return Origin(OriginKind.EXTENSION, extension.name)
+    return Origin(OriginKind.PACKAGE, record.name, record.version.text)
+
+
+def _edit(table: str) -> Origin:
+    return Origin(OriginKind.EDIT, table)
 
 
 def _cut(tree: Tree, name: str, files: Sequence[Named]) -> Tree:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 from attrs import field
 
 from purekernel.analysis.findings import Finding
+from purekernel.analysis.origins import Origins
 from purekernel.encode.encoders import Effort
 from purekernel.errors import BundleError
 from purekernel.formats.boot_losses import BootLoss, refuse_losses
@@ -55,6 +56,7 @@ class Image:
         tce: the content of the folder of extensions for a writable partition; ``None`` without
             any.
         findings: what the build added to the image that will not run, the worst first.
+        origins: where each file of ``root``, ``iso`` and ``tce`` comes from.
         iso_losses: losses that make writing an ISO an error. Empty if ``kinds`` has an ISO.
         effort: the effort of compression.
         rootfs: how the root file system is written as an archive.
@@ -89,6 +91,7 @@ class Image:
     notes: tuple[str, ...] = ()
     tce: Tree | None = None
     findings: tuple[Finding, ...] = ()
+    origins: Origins = field(default=Origins(), repr=False)
     iso_losses: tuple[BootLoss, ...] = ()
     effort: Effort = Effort.BALANCED
     rootfs: RootfsChoice = field(factory=RootfsChoice, repr=False)

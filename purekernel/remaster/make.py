@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import partial
 
 from attrs import evolve
 
 from purekernel.encode.encoders import Effort
-from purekernel.errors import BundleError, PurekernelError, UsageError, inside, raise_all
-from purekernel.formats.bzimage import kernel_release
+from purekernel.errors import PurekernelError, UsageError, inside, raise_all
 from purekernel.formats.compress import compress
 from purekernel.formats.initramfs import Compression
 from purekernel.formats.iso import IsoBoot, VolumeFields, check_fields
 from purekernel.interruption import result_of
-from purekernel.progress import Progress
 from purekernel.recipe.composition import BootFiles, Composition
 from purekernel.recipe.context import Context
 from purekernel.recipe.flavour import Emit, InitrdLayout
 from purekernel.recipe.iso_files import VOLUME_FIELDS, IsoChoice
 from purekernel.recipe.outputs import Modules, Outputs
 from purekernel.records import frozen
+from purekernel.remaster.boot.efi_check import EfiBoot
 from purekernel.remaster.boot.hybrid import add_hybrid, check_hybrid
 from purekernel.remaster.boot.menu import change_initrds, is_booted
 from purekernel.remaster.boot.volumes import replace_copies
@@ -35,25 +34,22 @@ from purekernel.remaster.core import (
     recompress_nested,
 )
 from purekernel.remaster.disc import change_disc, find_left_out, no_tce
-from purekernel.remaster.efi import add_efi, check_boot_files
+from purekernel.remaster.efi import Medium, add_efi, check_boot_files
 from purekernel.remaster.findings import find_findings
 from purekernel.remaster.image import Image, no_boot_loader
-from purekernel.remaster.initrds import arrange_initrds, changed_paths, with_times_of
+from purekernel.remaster.initrds import arrange_initrds, with_times_of
 from purekernel.remaster.losses import drop_boot
-from purekernel.rootfs.modules import kernel_releases, unpack_modules
-from purekernel.rootfs.passes import finishing_passes
+from purekernel.remaster.origins import ImageTracker, generated
+from purekernel.remaster.root import change_root, finish_root
+from purekernel.rootfs.modules import packed_name, unpack_modules
 from purekernel.tree import (
     Buffer,
     File,
-    Layer,
     Metadata,
-    Pass,
     Tree,
     clamp_times,
-    date_implied,
     display,
     files_with_attributes,
-    merge,
     put_file,
 )
 
@@ -76,6 +72,8 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     metadata = Metadata(mode=0o644, mtime=timestamp)
     efi = check_boot_files(composition, limits=context.limits)
     iso, boot, disc_notes = change_disc(composition, metadata, limits=context.limits)
+    origins = ImageTracker(composition)
+    origins.disc.follow(iso, generated("boot menu"), sources=composition.sources)
     dropped, iso_losses = drop_boot(
         composition,
         iso,
@@ -86,16 +84,18 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     )
     notes = [*composition.notes, *(f"{base.source}: {loss.note}" for loss in dropped)]
     notes += [*disc_notes, *find_left_out(composition, iso, kinds)]
-    packed = root = _change_root(composition, metadata, progress, notes)
+    packed = root = change_root(composition, metadata, progress, notes, origins.root)
     with progress.step("checking"):
         findings, more = find_findings(composition, root, iso, limits=context.limits)
     notes += more
     if outputs.modules is Modules.RAW:
         with progress.step("unpack kernel modules"):
             root = unpack_modules(root, limits=context.limits)
+        origins.root.follow(root, generated("unpack kernel modules"), former=packed_name)
     unpacked = root
-    root = _run_passes(root, _finishing(root, composition, timestamp, notes.append), progress)
-    root = clamp_times(root, timestamp)
+    root = finish_root(
+        root, composition, progress, notes, origins=origins.root, timestamp=timestamp
+    )
     notes += check_containers(recipe, root, identity, kinds)
     if lost := files_with_attributes(root):
         notes.append(f"the core cannot hold the extended attributes of {lost}")
@@ -134,17 +134,9 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
     )
     core_path, core = next(iter(made.items()))
     with progress.step("laying out the ISO"):
-        iso, boot = _with_initrds(iso, boot, composition, initrds, metadata)
-        medium = add_efi(
-            efi,
-            composition,
-            iso,
-            boot=boot,
-            initrds=[path for path, _data in initrds],
-            metadata=metadata,
+        medium = _lay_out(
+            composition, iso, boot, efi=efi, initrds=initrds, metadata=metadata, origins=origins
         )
-        notes += medium.notes
-        boot = add_hybrid(medium.boot, medium.iso, recipe.iso, default=efi is not None, notes=notes)
     return Image(
         name=identity.name,
         version=identity.version,
@@ -161,14 +153,15 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
         kernel=base.kernel.content,
         kernel_path=base.kernel_path,
         iso=medium.iso,
-        boot=boot,
+        boot=medium.boot,
         kernel_words=() if base.boot else tuple((recipe.boot.append or "").encode().split()),
         volume=identity.volume,
         timestamp=timestamp,
         kinds=kinds,
-        notes=tuple(notes),
+        notes=(*notes, *medium.notes),
         tce=composition.tce,
         findings=findings,
+        origins=origins.result(composition),
         iso_losses=iso_losses,
         effort=effort,
         rootfs=recipe.rootfs,
@@ -177,6 +170,35 @@ def make_image(composition: Composition, context: Context, outputs: Outputs) -> 
         disk=recipe.disk,
         limits=context.limits,
     )
+
+
+def _lay_out(
+    composition: Composition,
+    iso: Tree,
+    boot: IsoBoot | None,
+    *,
+    efi: EfiBoot | None,
+    initrds: Sequence[tuple[bytes, Buffer]],
+    metadata: Metadata,
+    origins: ImageTracker,
+) -> Medium:
+    """Return the finished ISO: with its initrds, and what boots it by UEFI and as a disk."""
+    iso, boot = _with_initrds(iso, boot, composition, initrds, metadata)
+    origins.disc.follow(iso, generated("initrds and their description"))
+    medium = add_efi(
+        efi,
+        composition,
+        iso,
+        boot=boot,
+        initrds=[path for path, _data in initrds],
+        metadata=metadata,
+    )
+    origins.disc.follow(medium.iso, generated("boot files for UEFI"), sources=composition.sources)
+    notes = [*medium.notes]
+    hybrid = add_hybrid(
+        medium.boot, medium.iso, composition.recipe.iso, default=efi is not None, notes=notes
+    )
+    return evolve(medium, boot=hybrid, notes=tuple(notes))
 
 
 def _check_outputs(composition: Composition, kinds: tuple[Emit, ...]) -> None:
@@ -217,39 +239,6 @@ def _check_outputs(composition: Composition, kinds: tuple[Emit, ...]) -> None:
     raise_all(errors)
 
 
-def _check_kernel(root: Tree, composition: Composition) -> Iterator[str]:
-    """Refuse a kernel of the user's own if the image has modules, but none for its release.
-
-    Yields:
-        A note if the image has no modules at all.
-    """
-    recipe = composition.recipe
-    if recipe.core.kernel is None:
-        return
-    release = kernel_release(composition.base.kernel.content)
-    found = [each.decode("ascii", "replace") for each in kernel_releases(root)]
-    if release is None or release in found:
-        return
-    if not found:
-        yield f"the image has no modules for its kernel, {release}"
-        return
-    raise BundleError(
-        f"{display(composition.base.kernel_path)}: the image has no modules for this kernel: must "
-        f"have lib/modules/{release}, got {', '.join(found)}",
-        hint="add its modules, by an initrd or an overlay, or use the kernel that the modules are "
-        "for",
-    ).within(recipe.core.place("kernel"))
-
-
-def _finishing(
-    root: Tree, composition: Composition, timestamp: int, note: Callable[[str], None]
-) -> list[tuple[str, Pass]]:
-    """Return the finishing passes. A second initrd has only what the changes concern."""
-    is_second = composition.recipe.core.layout is InitrdLayout.SECOND
-    changed = changed_paths(composition.base.initramfs.tree, root) if is_second else None
-    return finishing_passes(mtime=timestamp, note=note, changed=changed)
-
-
 def _check_volume(iso: IsoChoice) -> None:
     """Refuse fields that the volume descriptor cannot hold, before the work of an image."""
     errors: list[PurekernelError] = []
@@ -261,40 +250,6 @@ def _check_volume(iso: IsoChoice) -> None:
         except PurekernelError as error:
             errors.append(error)
     raise_all(errors)
-
-
-def _change_root(
-    composition: Composition, metadata: Metadata, progress: Progress, notes: list[str]
-) -> Tree:
-    """Return the root file system with all layers and after the recipe's passes."""
-    with progress.step("merging"):
-        root = _merge_root(composition)
-        root = date_implied(root, metadata.mtime)  # a copy, so that files can be added
-        for path, content in composition.root_files.items():
-            put_file(root, path, content, metadata=metadata)
-
-    def check(tree: Tree) -> Tree:
-        notes.extend(_check_kernel(tree, composition))
-        return tree
-
-    return _run_passes(root, (*composition.passes, ("check the kernel", check)), progress)
-
-
-def _run_passes(root: Tree, passes: Iterable[tuple[str, Pass]], progress: Progress) -> Tree:
-    """Return the tree after all passes. One that fails changes nothing.
-
-    Raises:
-        PurekernelError: a pass failed. Several failures are raised together.
-    """
-    errors: list[PurekernelError] = []
-    for words, run in passes:
-        with progress.step(words):
-            try:
-                root = run(root)
-            except PurekernelError as error:
-                errors.append(error)
-    raise_all(errors)
-    return root
 
 
 @frozen(kw_only=True)
@@ -345,22 +300,6 @@ def _inputs(composition: Composition) -> Iterator[Tree]:
     yield composition.base.root
     for layer in (*composition.parts, *composition.layers):
         yield layer.tree
-
-
-def _merge_root(composition: Composition) -> Tree:
-    core = root = composition.base.root
-    with inside(composition.source):
-        for part in composition.parts:
-            # Core's own folders keep their metadata; among a bundle's parts the last wins.
-            root = _lay_over(root, part, kept=core)
-    for layer in composition.layers:
-        root = _lay_over(root, layer)
-    return root
-
-
-def _lay_over(root: Tree, layer: Layer, *, kept: Tree | None = None) -> Tree:
-    with inside(layer.source):
-        return merge(root, layer.tree, stated=layer.stated, kept=kept)
 
 
 def _with_initrds(

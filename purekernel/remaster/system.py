@@ -20,10 +20,13 @@ from purekernel.rootfs.boot_scripts import (
 from purekernel.rootfs.groups import GroupChange, Membership, change_groups
 from purekernel.rootfs.serial import add_serial_login
 from purekernel.rootfs.system import set_hostname, set_motd, set_timezone
-from purekernel.tree import Pass, Tree
+from purekernel.tree import Origin, OriginKind, Pass, Tree
+from purekernel.tree.origin import OriginPass
 
-_Step = tuple[Pass, str]
-"""A pass, and the place of the key that asks for it, for messages."""
+_Step = tuple[str, Pass, str]
+"""The table that asks for a pass, the pass, and the place of the key, for messages."""
+
+_SERIAL = "[boot]"
 
 
 def system_passes(
@@ -44,7 +47,7 @@ def system_passes(
         *_system_steps(recipe, mtime, limits),
         *_serial_steps(recipe, autologin, mtime),
     )
-    return (("set up the system", partial(_run_all, steps=steps)),) if steps else ()
+    return (("set up the system", _pass_of(steps)),) if steps else ()
 
 
 def serial_passes(
@@ -52,18 +55,34 @@ def serial_passes(
 ) -> tuple[tuple[str, Pass], ...]:
     """Return the pass that lets users log in on the serial port, if the recipe names one."""
     steps = tuple(_serial_steps(recipe, autologin, mtime))
-    return (("add a serial login", partial(_run_all, steps=steps)),) if steps else ()
+    return (("add a serial login", _pass_of(steps)),) if steps else ()
 
 
-def _run_all(tree: Tree, *, steps: tuple[_Step, ...]) -> Tree:
-    """Return the tree that the steps make of ``tree``; raise the errors of all together."""
+def _pass_of(steps: tuple[_Step, ...]) -> Pass:
+    origins: dict[bytes, Origin] = {}
+    run = partial(_run_all, steps=steps, origins=origins)
+    return OriginPass(run, Origin(OriginKind.EDIT, steps[0][0]), origins)
+
+
+def _run_all(tree: Tree, *, steps: tuple[_Step, ...], origins: dict[bytes, Origin]) -> Tree:
+    """Return the tree that the steps make of ``tree``; raise the errors of all together.
+
+    Args:
+        tree: the tree to start from; it is not changed.
+        steps: the steps, in order.
+        origins: receives the table that made or changed each path.
+    """
     errors: list[PurekernelError] = []
-    for run, place in steps:
+    for table, run, place in steps:
         try:
             with inside(place):
-                tree = run(tree)
+                changed = run(tree)
         except PurekernelError as error:
             errors.append(error)
+            continue
+        origin = Origin(OriginKind.EDIT, table)
+        origins.update(dict.fromkeys(changed.changed_since(tree), origin))
+        tree = changed
     raise_all(errors)
     return tree
 
@@ -74,7 +93,7 @@ def _serial_steps(recipe: Recipe, autologin: bool | None, mtime: int) -> Iterato
         run = partial(
             add_serial_login, tty=line.tty, baud=line.baud, autologin=autologin, mtime=mtime
         )
-        yield run, recipe.boot.place("serial")
+        yield _SERIAL, run, recipe.boot.place("serial")
 
 
 def _account_steps(recipe: Recipe, mtime: int) -> Iterator[_Step]:
@@ -95,7 +114,7 @@ def _account_steps(recipe: Recipe, mtime: int) -> Iterator[_Step]:
             for group in recipe.groups
         )
         run = partial(change_groups, changes=changes, memberships=memberships, mtime=mtime)
-        yield run, ""
+        yield "[groups]", run, ""
     keys = tuple(
         KeysOfUser(
             user=account.name,
@@ -106,7 +125,7 @@ def _account_steps(recipe: Recipe, mtime: int) -> Iterator[_Step]:
         if account.authorized_keys
     )
     if keys:
-        yield partial(add_authorized_keys, keys=keys, mtime=mtime), ""
+        yield "[accounts]", partial(add_authorized_keys, keys=keys, mtime=mtime), ""
 
 
 def _system_steps(recipe: Recipe, mtime: int, limits: Limits) -> Iterator[_Step]:
@@ -114,13 +133,13 @@ def _system_steps(recipe: Recipe, mtime: int, limits: Limits) -> Iterator[_Step]
     system = recipe.system
     if system.hostname is not None:
         run = partial(set_hostname, hostname=system.hostname, mtime=mtime)
-        yield run, system.place("hostname")
+        yield "[system]", run, system.place("hostname")
     if system.timezone is not None:
         run = partial(set_timezone, timezone=system.timezone, mtime=mtime, limits=limits)
-        yield run, system.place("timezone")
+        yield "[system]", run, system.place("timezone")
     if system.motd is not None:
         run = partial(set_motd, text=system.motd, mtime=mtime)
-        yield run, system.place("motd")
+        yield "[system]", run, system.place("motd")
     if system.static is not None:
         static = StaticAddress(
             address=system.static,
@@ -129,10 +148,10 @@ def _system_steps(recipe: Recipe, mtime: int, limits: Limits) -> Iterator[_Step]
             nameservers=system.nameservers,
         )
         run = partial(set_static_address, static=static, mtime=mtime)
-        yield run, system.place("address")
+        yield "[system]", run, system.place("address")
     elif system.interface is not None:
         run = partial(limit_dhcp, interface=system.interface, mtime=mtime)
-        yield run, system.place("interface")
+        yield "[system]", run, system.place("interface")
     if system.services:
         services = tuple(
             Service(name=service.name, place=service.place) for service in system.services
@@ -140,4 +159,4 @@ def _system_steps(recipe: Recipe, mtime: int, limits: Limits) -> Iterator[_Step]
         run = partial(
             start_services, services=services, mtime=mtime, limits=limits, note=limits.report
         )
-        yield run, ""
+        yield "[system]", run, ""

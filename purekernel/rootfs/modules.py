@@ -76,6 +76,11 @@ def is_packed_module(path: bytes) -> bool:
     return path.endswith(PACKED) and path.startswith(_FOLDERS)
 
 
+def packed_name(path: bytes) -> bytes:
+    """Return the path that :func:`unpack_modules` unpacks to ``path``."""
+    return path.removesuffix(PLAIN) + PACKED
+
+
 def unpack_modules(tree: Tree, *, limits: Limits = DEFAULT_LIMITS) -> Tree:
     """Return ``tree`` with all ``.ko.gz`` kernel modules unpacked to ``.ko``.
 

@@ -36,7 +36,7 @@ from purekernel.tree.node import (
     slice_content,
     with_metadata,
 )
-from purekernel.tree.origin import Origin, OriginKind
+from purekernel.tree.origin import Origin, OriginKind, Sources
 from purekernel.tree.path import ROOT, display, parse_path, with_example
 from purekernel.tree.resolve import Found, look_up, resolve
 from purekernel.tree.tree import Pass, Tree
@@ -58,6 +58,7 @@ __all__ = [
     "OriginKind",
     "Pass",
     "Socket",
+    "Sources",
     "Stated",
     "Symlink",
     "Tree",

@@ -23,6 +23,7 @@ from attrs import asdict, evolve, field
 from purekernel.errors import ConflictError, TreeError
 from purekernel.records import frozen
 from purekernel.tree.node import Directory, Node, Symlink
+from purekernel.tree.origin import Origin
 from purekernel.tree.path import ROOT, display, join
 from purekernel.tree.resolve import resolve
 from purekernel.tree.tree import Tree
@@ -38,16 +39,19 @@ class Layer:
     """An overlay that has been read.
 
     Attributes:
-        source: the origin of the overlay, for messages.
+        source: the name of the overlay, for messages; it may be a path of the host.
         tree: its files and folders.
         stated: the metadata fields that a manifest sets explicitly. All other metadata
             is a by-product of how the layer was made: owners become root, and folders
             that exist in the base keep the base's metadata.
+        origin: where its files come from; ``None`` for a layer that a build makes of several
+            sources, and until it is known.
     """
 
     source: str
     tree: Tree
     stated: Stated = field(factory=dict)
+    origin: Origin | None = None
 
 
 def merge(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from purekernel.errors import ConflictError, MissingPathError
 from purekernel.tree.node import Directory, File, Metadata, Node, describe, with_metadata
@@ -31,6 +32,8 @@ class Tree:
         self._implied: set[bytes] = set()
         self._entries: dict[bytes, set[bytes]] = {ROOT: set()}
         self._next_inode = 1
+        # The paths that changed, while someone wants to know them.
+        self._touched: set[bytes] | None = None
 
     # Reading
 
@@ -129,6 +132,23 @@ class Tree:
                 names.setdefault(inode, []).append(path)
         return names
 
+    def changed_since(self, earlier: Tree) -> list[bytes]:
+        """Return the paths that are new or have another node object since ``earlier``.
+
+        This tree must be made from a copy of ``earlier``. No content is compared, because functions
+        that change a copy share all nodes that they do not change. Removed paths are not returned.
+        """
+        old_nodes, old_inodes = earlier._nodes, earlier._inodes
+        changed = {inode for inode, node in self._nodes.items() if old_nodes.get(inode) is not node}
+        # A step that changes nothing is told faster.
+        if not changed and self._inodes == old_inodes:
+            return []
+        return [
+            path
+            for path, inode in self._inodes.items()
+            if inode in changed or old_inodes.get(path) != inode
+        ]
+
     def is_implied(self, path: bytes) -> bool:
         """Return whether ``path`` is an implied folder: one added only as a parent."""
         return path in self._implied
@@ -173,6 +193,7 @@ class Tree:
                 )
             self._nodes[self._inodes[path]] = node
             self._implied.discard(path)
+            self._touch(path)
             return
         if old is not None and isinstance(node, Directory):
             raise ConflictError(f"{display(path)} must be a folder, got {describe(old)}")
@@ -242,7 +263,23 @@ class Tree:
         old = self[path]
         if isinstance(old, Directory) != isinstance(node, Directory):
             raise ConflictError(f"{display(path)} must be {describe(node)}, got {describe(old)}")
-        self._nodes[self._inodes[path]] = node
+        inode = self._inodes[path]
+        self._nodes[inode] = node
+        if self._touched is not None and inode in self._link_counts:
+            self._touched.update(each for each, its in self._inodes.items() if its == inode)
+        self._touch(path)
+
+    @contextmanager
+    def recorded(self) -> Iterator[set[bytes]]:
+        """Collect, while the block runs, the paths that get a node, a new one or another one.
+
+        Names of one file are all among them. Only the innermost of nested blocks collects.
+        """
+        outer, self._touched = self._touched, set()
+        try:
+            yield self._touched
+        finally:
+            self._touched = outer
 
     def remove(self, path: bytes) -> None:
         """Remove ``path`` and everything below it.
@@ -305,8 +342,13 @@ class Tree:
         replaced = self._inodes.get(path)
         self._inodes[path] = inode
         entries.add(entry)
+        self._touch(path)
         if replaced is not None:
             self._remove_name(replaced)
+
+    def _touch(self, path: bytes) -> None:
+        if self._touched is not None:
+            self._touched.add(path)
 
     def _remove_name(self, inode: int) -> None:
         """Count one name of ``inode`` less; delete its node with the last name."""

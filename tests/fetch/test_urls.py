@@ -19,6 +19,7 @@ from purekernel.fetch.urls import (
     last_component,
     local_path,
     parse_web_url,
+    portable_name,
     redact,
 )
 
@@ -219,3 +220,26 @@ def test_join_url_refuses_invalid_windows_names(name: str, base: str) -> None:
         join_url(base, name, windows=True)
     assert join_url("http://x/m", "pool/C:x", windows=True) == "http://x/m/pool/C:x"
     assert join_url(base, "pool/", "a.tcz", windows=True).endswith("a.tcz")
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("site/", "site/"),
+        ("../site.tar", "../site.tar"),
+        ("other.iso:boot/core.gz", "other.iso:boot/core.gz"),
+        ("/home/me/site.tar", "site.tar"),
+        ("/home/me/site/", "site"),
+        ("~/site", "site"),
+        (r"C:\Users\me\site.tar", "site.tar"),
+        (r"\\server\share\site", "site"),
+        ("C:site", "C:site"),
+        ("/", "/"),
+        ("file:///home/me/site.tar", "site.tar"),
+        ("file:/home/me/a%20b.tar?x", "a b.tar"),
+        ("https://me:secret@x.example/a.tar?token=secret#x", "https://x.example/a.tar?token=***"),
+        ("a\x1b[31m", "a%1B[31m"),
+    ],
+)
+def test_name_for_other_people_has_no_path_of_the_host_and_no_secret(place: str, name: str) -> None:
+    assert portable_name(place) == name

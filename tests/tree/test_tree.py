@@ -232,3 +232,33 @@ def test_names_of_an_inode_are_counted() -> None:
     assert tree.count_names(b"d") == 1
     with pytest.raises(MissingPathError):
         tree.count_names(b"a")
+
+
+def test_recorded_paths_are_those_that_got_a_node() -> None:
+    tree = Tree()
+    tree.add(b"folder", Directory(metadata=Metadata(mode=0o755)))
+    for path in (b"a", b"b", b"c"):
+        tree.add(path, File(metadata=Metadata(mode=0o644), content=path))
+    tree.link(b"folder/a", b"a")
+    with tree.recorded() as paths:
+        tree.replace(b"a", File(metadata=Metadata(mode=0o644), content=b"new"))
+        tree.add(b"folder", Directory(metadata=Metadata(mode=0o700)))
+        tree.add(b"new", File(metadata=Metadata(mode=0o644), content=b"new"))
+        tree.link(b"link", b"c")
+        tree.remove(b"b")
+    tree.add(b"later", File(metadata=Metadata(mode=0o644), content=b"later"))
+    assert paths == {b"a", b"folder/a", b"folder", b"new", b"link"}
+
+
+def test_changed_paths_are_those_with_another_node_object() -> None:
+    old = Tree()
+    for path in (b"a", b"b", b"c", b"d"):
+        old.add(path, File(metadata=Metadata(mode=0o644), content=path))
+    new = old.copy()
+    assert new.changed_since(old) == []
+    new.replace(b"a", File(metadata=Metadata(mode=0o644), content=b"a"))
+    new.link(b"e", b"b")
+    new.remove(b"b")
+    new.link(b"c", b"d")
+    new.add(b"f", File(metadata=Metadata(mode=0o644), content=b"f"))
+    assert sorted(new.changed_since(old)) == [b"a", b"c", b"e", b"f"]
