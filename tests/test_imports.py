@@ -49,6 +49,7 @@ FUNCTIONS = {
         "cli/ls.py": "ls_command",
         "cli/parameters.py": "Size.convert",
         "cli/printer.py": "_render_json",
+        "cli/report.py": "report_command",
         "cli/run.py": "run_command",
         "cli/schema.py": "schema_command",
         "cli/search.py": "search_command",
@@ -86,7 +87,7 @@ FUNCTIONS = {
 }
 
 # The maximum total of import statements in these functions.
-MOST_IN_FUNCTIONS = 49
+MOST_IN_FUNCTIONS = 57
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:

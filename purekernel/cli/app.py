@@ -40,8 +40,8 @@ Exit status:
 
 
 _COMMANDS = (
-    "build", "bundle", "cache", "cat", "deps", "diff", "fetch", "info", "init", "inspect", "lock",
-    "ls", "run", "schema", "search", "show", "tool", "verify",
+    "build", "bundle", "cache", "cat", "deps", "diff", "fetch", "info", "init", "inspect",
+    "lock", "ls", "report", "run", "schema", "search", "show", "tool", "verify",
 )  # fmt: skip
 
 

@@ -150,6 +150,7 @@ COMMANDS: dict[str, list[str]] = {
     "init": ["init {}/new"],
     "lock": ["lock --recipe {}/purekernel.toml"],
     "ls": ["ls -l {}/image.tcz", "ls -R {}/root", "ls {}/image.tcz:gone", "ls {}/gone/x"],
+    "report": ["report {}/gone", "report {}/image.tcz -o {}/gone/h\x1b[2J/report.html"],
     "schema": ["schema"],
     "search": ["search bad --mirror {}/mirror", "search --file a* --mirror {}/mirror"],
     "show": ["show --recipe {}/gone.toml"],

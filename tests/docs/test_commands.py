@@ -75,6 +75,7 @@ EXAMPLES = {"NAME": "bash.tcz", "WORD": "bash"}
 NOT_RUN = {
     "purekernel diff OLD NEW": "names the arguments only",
     "purekernel lock --update lshw.deb": "needs an archive of Debian",
+    "purekernel report": "names the command only, which needs an image",
     "purekernel run": "names the command only, which starts a machine",
 }
 

@@ -1,0 +1,176 @@
+"""Collect what the page shows of an image."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+
+from attrs import field
+
+from purekernel.analysis.contents import Contents, read_contents
+from purekernel.analysis.findings import RULES, Finding, Severity
+from purekernel.analysis.origins import Origin
+from purekernel.analysis.report.extensions import Extension, find_extensions
+from purekernel.analysis.report.origins import OriginFinder
+from purekernel.analysis.report.page import write_page
+from purekernel.analysis.report.space import Space, columns, measure
+from purekernel.errors import PurekernelError
+from purekernel.formats.bzimage import kernel_release
+from purekernel.input import DEFAULT_LIMITS, Limits
+from purekernel.records import frozen
+from purekernel.tree.path import escape
+from purekernel.version import __version__
+
+# A page is for people. Of longer lists, the first are shown, and how many more there are.
+MOST_ROWS = 5_000
+
+
+@frozen(kw_only=True, eq=False)
+class Report:
+    """A page about an image.
+
+    Attributes:
+        page: the page, HTML.
+        entries: how many files, folders and others of the image it shows.
+        hidden: how many more are shown only as parts of others.
+        findings: how many findings it shows.
+        faults: what of the image could not be read, and why.
+    """
+
+    page: bytes = field(repr=False)
+    entries: int
+    hidden: int
+    findings: int
+    faults: tuple[PurekernelError, ...]
+
+    def json(self) -> dict[str, object]:
+        """Return the keys of the JSON document that are about the image."""
+        return {"entries": self.entries, "hidden": self.hidden, "findings": self.findings}
+
+
+def make_report(address: str, *, limits: Limits = DEFAULT_LIMITS) -> Report:
+    """Return a page about the image at an address; the same image gives the same bytes.
+
+    Args:
+        address: the address of the image.
+        limits: the limits of all that is read, together.
+
+    Raises:
+        InputError, MissingPathError: nothing is at the address.
+    """
+    contents = read_contents(address, limits=limits)
+    title = _own_name(address)
+    finder = OriginFinder(contents)
+    space = measure(contents, title, finder.find)
+    extensions, unread = find_extensions(contents)
+    faults = [*contents.faults, *finder.faults, *unread]
+    findings: Sequence[Finding] = ()
+    document = {
+        "version": 1,
+        "tool": f"purekernel {__version__}",
+        "title": title,
+        "facts": _facts(contents, space),
+        "space": columns(space),
+        "sources": [_source(origin) for origin in space.sources],
+        "hasOrigins": finder.is_embedded,
+        "extensions": [_extension(extension) for extension in extensions],
+        "comparison": None,
+        **_limited("findings", [_finding(finding) for finding in findings]),
+        "findingsCounts": {
+            severity.value: count
+            for severity in Severity
+            if (count := sum(finding.severity is severity for finding in findings))
+        },
+        "findingsNote": "",
+        **_limited("components", list(_components(extensions))),
+        "componentsNote": "",
+        **_limited("faults", [_text(str(fault)) for fault in faults]),
+    }
+    return Report(
+        page=write_page(document, title),
+        entries=len(space.names),
+        hidden=space.hidden,
+        findings=len(findings),
+        faults=tuple(faults),
+    )
+
+
+def _limited(key: str, rows: list[object]) -> dict[str, object]:
+    """Return the first rows of a table, and how many there are."""
+    return {key: rows[:MOST_ROWS], f"{key}Count": len(rows)}
+
+
+def _own_name(address: str) -> str:
+    shown = address.replace("\\", "/").rstrip("/").rpartition("/")[2] or address
+    return escape(os.fsencode(shown))
+
+
+def _facts(contents: Contents, space: Space) -> list[list[str | int]]:
+    """Return pairs of a name and a value; a number is a size in bytes."""
+    top = contents.parts[0]
+    facts: list[list[str | int]] = []
+    kinds = [kind.description for kind in (top.kind, top.compression) if kind is not None]
+    facts.append(["Kind", ", ".join(map(_without_article, kinds)) or "folder"])
+    facts.append(["Size", space.packed[0]])
+    facts.append(["Unpacked", space.raw[0]])
+    files = sum(each in "fa" for each in space.kinds)
+    facts.append(["Files", f"{files:,}"])
+    if contents.kernel is not None:
+        release = kernel_release(contents.kernel.data)
+        facts.append(["Kernel", "unknown" if release is None else _text(release)])
+    if contents.extensions:
+        facts.append(["Extensions", f"{len(contents.extensions):,}"])
+    if top.file is not None:
+        facts.append(["SHA-256", hashlib.sha256(top.file.data).hexdigest()])
+    return facts
+
+
+def _without_article(words: str) -> str:
+    return words.removeprefix("a ").removeprefix("an ")
+
+
+def _source(origin: Origin | None) -> dict[str, str]:
+    if origin is None:
+        return {"kind": "unknown", "name": "", "version": ""}
+    return {
+        "kind": origin.kind.value, "name": _text(origin.name), "version": _text(origin.version),
+    }  # fmt: skip
+
+
+def _extension(extension: Extension) -> dict[str, object]:
+    return {
+        "name": extension.name,
+        "place": extension.place,
+        "loading": extension.loading.value,
+        "bytes": extension.packed_bytes,
+        "files": extension.files,
+        "needs": list(extension.needs),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, str]:
+    return {
+        "code": finding.code,
+        "severity": finding.severity.value,
+        "title": RULES[finding.code].title,
+        "owner": _text(finding.owner.name),
+        "path": escape(finding.path),
+        "message": _text(finding.message),
+        "remedy": _text(finding.remedy),
+    }
+
+
+def _components(extensions: Iterable[Extension]) -> Iterable[dict[str, str]]:
+    for extension in extensions:
+        yield {
+            "name": extension.name, "kind": "extension", "version": extension.version,
+            "licence": extension.licence, "sha256": "",
+        }  # fmt: skip
+
+
+def _text(text: str) -> str:
+    """Return text of an image, printable."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
