@@ -12,11 +12,11 @@ from purekernel.encode.joining import survey as survey_deflate
 from purekernel.encode.walker import walk
 from purekernel.formats.ar import parse_ar
 from purekernel.formats.boot_losses import find_early_archive
-from purekernel.formats.compression import unpack
-from purekernel.formats.cpio import build_cpio, count_archives, parse_cpio
+from purekernel.formats.compression import trace_streams, unpack
+from purekernel.formats.cpio import build_cpio, count_archives, parse_cpio, read_initramfs
 from purekernel.formats.cpio.reader import early_names
 from purekernel.formats.detect import FileKind, detect, is_archive
-from purekernel.formats.gzip import build_gzip, iter_members, parse_gzip
+from purekernel.formats.gzip import build_gzip, iter_members, parse_gzip, read_header
 from purekernel.formats.inflate import ZLIB, inflate
 from purekernel.formats.lz4 import (
     build_frame,
@@ -55,6 +55,7 @@ def cpio(data: bytes) -> None:
     attempt(count_archives, given(data))
     attempt(early_names, given(data))
     attempt(find_early_archive, given(data))
+    attempt(read_initramfs, given(data))
     tree = attempt(parse_cpio, given(data))
     if tree is not None:
         again = attempt(build_cpio, tree)
@@ -71,6 +72,7 @@ def gzip(data: bytes) -> None:
     """Read a gzip file, as Python's own module does."""
     content = attempt(parse_gzip, given(data))
     attempt(lambda: list(iter_members(given(data))))
+    attempt(read_header, given(data), 0)
     if content is not None:
         try:
             expected = python_gzip.decompress(data)
@@ -109,6 +111,11 @@ def compression(data: bytes) -> None:
     is_archive(data)
     attempt(decode_text, given(data))
     attempt(unpack, given(data))
+    traced = attempt(trace_streams, given(data))
+    if traced is not None:
+        plain, packed_at = traced
+        if not 0 <= packed_at(0) <= packed_at(len(plain) / 2) <= packed_at(len(plain)) <= len(data):
+            raise AssertionError("the packed sizes do not ascend to the end of the file")
 
 
 @target(

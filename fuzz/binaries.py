@@ -6,7 +6,12 @@ from collections.abc import Callable
 
 from fuzz import mutators
 from fuzz.target import Plant, attempt, given, require_equal, target
-from purekernel.formats.bzimage import kernel_release, parse_boot_header, unpack_kernel
+from purekernel.formats.bzimage import (
+    kernel_release,
+    parse_boot_header,
+    payload_kind,
+    unpack_kernel,
+)
 from purekernel.formats.disk_boot import DiskFile, build_disk_boot
 from purekernel.formats.efi_loader import find_grub_menu, find_scripts, parse_loader
 from purekernel.formats.elf import (
@@ -145,6 +150,7 @@ def kernel(data: bytes) -> None:
     """Read a kernel's header, release and code, and what it can unpack; boot it from a disk."""
     attempt(kernel_release, data)
     attempt(parse_boot_header, given(data))
+    attempt(payload_kind, given(data))
     file = DiskFile(size_bytes=len(data), sectors=((2048, len(data) // 512 + 1),))
     attempt(build_disk_boot, given(data), file, [file], [data[:16]])
     attempt(unpack_kernel, given(data))

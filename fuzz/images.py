@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from attrs import evolve
 
 from fixtures.kernel import make_kernel
@@ -10,18 +12,21 @@ from fuzz.target import (
     LIMITS,
     Plant,
     attempt,
+    check_error,
     given,
     require_equal,
     require_same_tree,
     target,
 )
 from purekernel.analysis.listing import entry_json
+from purekernel.errors import PurekernelError
 from purekernel.formats.address import find_part
-from purekernel.formats.archive import open_archive
+from purekernel.formats.archive import open_archive, open_container, open_qcow2
 from purekernel.formats.boot_losses import find_lost_ways
 from purekernel.formats.booted import read_entries
 from purekernel.formats.core_iso import base_of_files, parse_base
 from purekernel.formats.cpio import parse_initrds
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.fat import (
     build_fat,
     find_extents,
@@ -30,7 +35,8 @@ from purekernel.formats.fat import (
     read_label,
     replace_files_in_fat,
 )
-from purekernel.formats.iso import build_iso, parse_iso
+from purekernel.formats.iso import build_iso, parse_iso, read_catalog, read_volume
+from purekernel.formats.oci import read_images
 from purekernel.formats.partitions import (
     EXTENDED,
     Mbr,
@@ -44,13 +50,15 @@ from purekernel.formats.qcow2 import build_qcow2, parse_qcow2
 from purekernel.formats.sparse import SparseImage
 from purekernel.formats.squashfs.codecs import Codec
 from purekernel.formats.squashfs.listing import describe_image, list_details, list_names
-from purekernel.formats.squashfs.reader import open_squashfs, parse_squashfs
+from purekernel.formats.squashfs.reader import measure_packed, open_squashfs, parse_squashfs
+from purekernel.formats.squashfs.superblock import read_superblock
 from purekernel.formats.squashfs.writer import build_squashfs
 from purekernel.host.overlay_reader import parse_layer
+from purekernel.input import Input
 from purekernel.razor.bundle import parse_bundle
 from purekernel.recipe.flavour import InitrdLayout
 from purekernel.remaster.initrds import arrange_initrds
-from purekernel.tree import Directory, File, Metadata, Tree
+from purekernel.tree import Directory, File, Metadata, Tree, put_file
 from purekernel.tree.path import join
 from tests.executors import AtOnce
 
@@ -77,6 +85,9 @@ MOST_WRITTEN_BYTES = 4 << 20
 )
 def iso(data: bytes) -> None:
     """Read an ISO image; write what is read, and read it again."""
+    volume = attempt(read_volume, given(data))
+    if volume is not None:
+        attempt(read_catalog, given(data), volume)
     image = attempt(parse_iso, given(data))
     if image is None:
         return
@@ -186,10 +197,27 @@ def qcow2(data: bytes) -> None:
     image = attempt(parse_qcow2, given(data))
     if image is None:
         return
+    disk = attempt(open_qcow2, given(data))
+    if disk is not None:
+        require_equal("qcow2", bytes(disk.view[:MOST_WRITTEN_BYTES]).strip(b"\0"), _start(image))
     written = attempt(build_qcow2, image)
     if written is not None and written.size_bytes <= MOST_WRITTEN_BYTES:
         again = parse_qcow2(given(written.to_bytes()))
         require_equal("qcow2", _blocks(again), _blocks(image))
+
+
+def _start(image: SparseImage) -> bytes:
+    """Return the start of a disk without the zeros around it."""
+    if image.size_bytes > MOST_WRITTEN_BYTES:
+        image = SparseImage.of(
+            MOST_WRITTEN_BYTES,
+            [
+                part.cut(part.offset, min(part.end, MOST_WRITTEN_BYTES))
+                for part in image.parts
+                if part.offset < MOST_WRITTEN_BYTES
+            ],
+        )
+    return image.to_bytes().strip(b"\0")
 
 
 def _blocks(image: SparseImage) -> list[tuple[int, bytes]]:
@@ -237,6 +265,8 @@ STORED = Codec(compression=1, pack=_stored)
 )
 def squashfs(data: bytes) -> None:
     """Read a squashfs image, at once and on access; write what is read, and read it again."""
+    attempt(read_superblock, given(data))
+    attempt(measure_packed, given(data))
     opened = attempt(open_squashfs, given(data))
     if opened is not None:
         list(list_names(opened.tree, top=b"squashfs-root"))
@@ -264,12 +294,53 @@ def overlay(data: bytes) -> None:
     attempt(parse_bundle, data, source="bundle", limits=given(data).limits)
 
 
+def _read_damaged(data: bytes) -> None:
+    """Read an archive as far as it goes; without a fault, it is read as a whole."""
+    faults: list[PurekernelError] = []
+    limits = evolve(LIMITS, salvage=faults.append)
+    file = Input(data, name="input", limits=limits)
+    attempt(open_archive, file, name=b"x.gz", metadata=Metadata(mode=0o644))
+    if detect(data) is FileKind.ISO:
+        attempt(parse_iso, file)
+    for fault in faults:
+        check_error(fault)
+
+
+_OCI_CONFIG, _OCI_LAYER = b"@config@", b"@layer@"
+
+
+@target(
+    Plant(path="formats/oci.py", before='raise file.fail(None, "valid JSON", str(error))'),
+    mutate=mutators.packed(),
+)
+def oci(data: bytes) -> None:
+    """Read a container image of a manifest, a configuration and a layer, apart by NUL.
+
+    The digests in the manifest, and that of the manifest, are right.
+    """
+    manifest, _nul, rest = data.partition(b"\0")
+    config, _nul, layer = rest.partition(b"\0")
+    blobs = {hashlib.sha256(blob).hexdigest(): blob for blob in (config, layer)}
+    digests = [f"sha256:{digest}".encode() for digest in blobs]
+    manifest = manifest.replace(_OCI_CONFIG, digests[0]).replace(_OCI_LAYER, digests[-1])
+    digest = hashlib.sha256(manifest).hexdigest()
+    index = b'{"manifests": [{"digest": "sha256:%s"}]}' % digest.encode()
+    tree = Tree()
+    files = {"oci-layout": b"{}", "index.json": index}
+    files |= {f"blobs/sha256/{name}": blob for name, blob in {**blobs, digest: manifest}.items()}
+    for name, content in files.items():
+        put_file(tree, name.encode(), content, metadata=Metadata(mode=0o644))
+    attempt(lambda: list(read_images(tree, given(b""))))
+    attempt(open_container, tree, given(index))
+
+
 @target(
     Plant(path="formats/archive.py", before="kind, compression = compression, None"),
     mutate=mutators.packed(mutators.tar),
 )
 def archive(data: bytes) -> None:
     """Open an archive of any kind, list it, and find each file in it by its address."""
+    _read_damaged(data)
     opened = attempt(open_archive, given(data), name=b"x.gz", metadata=Metadata(mode=0o644))
     if opened is None:
         return

@@ -483,8 +483,20 @@ def archive() -> Seeds:
         "cpio.xz": lzma.compress(build_cpio(tree)),
         "iso": _iso(_iso_tree()),
         "ar": debs.ar([(b"debian-binary", b"2.0\n"), (b"a:b", b"")]),
+        "disk": partitions()["logical"],
+        "qcow2": qcow2()["2"],
         **fat(),
         **{name: image for name, image in squashfs().items() if name == "small"},
+    }
+
+
+def oci() -> Seeds:
+    """Return a manifest, a configuration and a layer, and a manifest that is no JSON."""
+    manifest = b'{"config": {"digest": "@config@"}, "layers": [{"digest": "@layer@"}]}'
+    layer = build_tar(_tree({b"etc/a": _file(), b"etc/.wh.b": _file()}))
+    return {
+        "image": b"\0".join([manifest, b'{"os": "linux"}', layer]),
+        "list": b'{"config": {}, "layers": []}\0{}\0',
     }
 
 
@@ -1006,7 +1018,7 @@ SEEDS: dict[str, Callable[[], Seeds]] = {
     for make in (
         partitions,
         tar, cpio, gzip, deflate, compression, lz4, ar,
-        iso, core_iso, initrds, fat, qcow2, squashfs, overlay, archive,
+        iso, core_iso, initrds, fat, qcow2, squashfs, overlay, archive, oci,
         elf, elf_object, efi_loader, ld_cache, kernel_module, module_index, kernel, kernel_symbols,
         deb, control, packages_index, release, keyring, relations,
         gem, gemspec, marshal, gem_index, quick_spec, gem_info, gem_list,

@@ -75,6 +75,7 @@ FUNCTIONS = {
         "host/cache_folder.py": "_remove_unused default_folder",
     },
     FORMATS: {
+        "analysis/packages.py": "_deb _gem",
         "formats/efi_loader.py": "_open_memdisk",
         "plan/bases.py": "read_base",
         "plan/efi.py": "open_part",
@@ -87,7 +88,7 @@ FUNCTIONS = {
 }
 
 # The maximum total of import statements in these functions.
-MOST_IN_FUNCTIONS = 57
+MOST_IN_FUNCTIONS = 59
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from purekernel.formats.core_iso import CORES, KERNELS
-from purekernel.formats.debian.package import CONTROL_STEM, DATA_STEM, FORMAT_MEMBER
+from purekernel.formats.booted import CORES, KERNELS
 from purekernel.formats.detect import FileKind, detect
-from purekernel.formats.gem.reader import DATA, METADATA, PLAIN_METADATA
 from purekernel.formats.tinycore import TCZ
 from purekernel.tree import ROOT, Directory, File, Tree
 from purekernel.tree.path import join, name
@@ -19,6 +17,10 @@ EXTENSION_FOLDERS = (
 
 # The files of a Razor bundle.
 BUNDLE_ISO, BUNDLE_OVERLAYS = b"Core-current.iso", b"dependencies"
+
+# The members of a Debian package and of a gem. Their readers are slow to import, and rarely met.
+FORMAT_MEMBER, CONTROL_STEM, DATA_STEM = b"debian-binary", b"control.tar", b"data.tar"
+METADATA, PLAIN_METADATA, DATA = b"metadata.gz", b"metadata", b"data.tar.gz"
 
 # What kernels unpack as an initrd.
 INITRD_KINDS = frozenset({

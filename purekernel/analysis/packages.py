@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from purekernel.analysis.contents import Part
-from purekernel.analysis.nested import is_gem
+from purekernel.analysis.nested import FORMAT_MEMBER, is_gem
 from purekernel.analysis.sections import Section
-from purekernel.formats.debian import parse_deb
-from purekernel.formats.debian.package import FORMAT_MEMBER
 from purekernel.formats.detect import FileKind
-from purekernel.formats.gem import parse_gem
 from purekernel.formats.oci import is_oci_layout, read_images
 from purekernel.input import Input
 
@@ -30,6 +27,8 @@ def describe_package(part: Part) -> Iterator[Section]:
 
 
 def _deb(file: Input) -> Iterator[Section]:
+    from purekernel.formats.debian import parse_deb  # noqa: PLC0415  # slow to import
+
     package = parse_deb(file)
     yield Section(
         key="deb",
@@ -42,6 +41,8 @@ def _deb(file: Input) -> Iterator[Section]:
 
 
 def _gem(file: Input) -> Iterator[Section]:
+    from purekernel.formats.gem import parse_gem  # noqa: PLC0415  # slow to import
+
     spec = parse_gem(file).spec
     yield Section(
         key="gem",

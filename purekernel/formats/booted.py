@@ -21,6 +21,10 @@ _FOLDERS = (b"boot/isolinux", b"isolinux", b"")
 MENU_NAME = b"isolinux.cfg"
 INITRD = b"initrd="
 
+# The names on Core for x86, and on CorePure64 for x86_64, for an ISO whose menu names none.
+CORES = (b"boot/core.gz", b"boot/corepure64.gz")
+KERNELS = (b"boot/vmlinuz", b"boot/vmlinuz64")
+
 
 @frozen(kw_only=True)
 class Booted:

@@ -8,7 +8,7 @@ from attrs import evolve, field
 
 from purekernel.errors import BootMenuError, BundleError, PurekernelError, raise_all
 from purekernel.formats.boot_losses import BootLoss, find_early_archive, find_lost_ways
-from purekernel.formats.booted import Booted, read_booted
+from purekernel.formats.booted import CORES, KERNELS, Booted, read_booted
 from purekernel.formats.cpio import Initramfs, find_early_end, parse_initrds
 from purekernel.formats.detect import FileKind, detect, name_kind
 from purekernel.formats.iso import EFI, IsoBoot, parse_iso
@@ -32,10 +32,6 @@ CDE_FOLDER = b"cde"
 
 # Folders of the root that isolinux, GRUB, systemd-boot and firmware for UEFI boot from.
 LOADER_FOLDERS = (b"boot", b"isolinux", b"syslinux", b"grub", b"grub2", b"efi", b"loader")
-
-# The names on Core for x86, and on CorePure64 for x86_64, for an ISO whose menu names none.
-CORES = (b"boot/core.gz", b"boot/corepure64.gz")
-KERNELS = (b"boot/vmlinuz", b"boot/vmlinuz64")
 
 
 @frozen(kw_only=True)

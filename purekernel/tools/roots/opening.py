@@ -24,9 +24,9 @@ from purekernel.formats.boot_losses import (
     find_lost_ways,
     refuse_losses,
 )
+from purekernel.formats.booted import CORES
 from purekernel.formats.compress import build_xz, build_zstd
 from purekernel.formats.compression import COMPRESSED, unpack_streams
-from purekernel.formats.core_iso import CORES
 from purekernel.formats.cpio import build_cpio, count_archives
 from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.iso import IsoImage, build_iso, parse_iso
