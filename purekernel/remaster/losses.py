@@ -51,6 +51,7 @@ def drop_boot(
         changes=recipe.boot,
         cde_place=recipe.extensions.place("cde") if has_cde else None,
         new_initrds=changes_names(base, recipe.core.layout),
+        initrds=[initrd.content for initrd in base.initrds],
     )
     kept = without_efi(boot)[0] if recipe.efi.is_given else boot
     place = recipe.core.place("kernel")

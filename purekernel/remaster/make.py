@@ -22,7 +22,7 @@ from purekernel.recipe.outputs import Modules, Outputs
 from purekernel.records import frozen
 from purekernel.remaster.boot.efi_check import EfiBoot
 from purekernel.remaster.boot.hybrid import add_hybrid, check_hybrid
-from purekernel.remaster.boot.menu import change_initrds, is_booted
+from purekernel.remaster.boot.initrds import change_initrds, is_booted
 from purekernel.remaster.boot.volumes import replace_copies
 from purekernel.remaster.containers import check_containers
 from purekernel.remaster.core import (
@@ -312,9 +312,9 @@ def _with_initrds(
     """Return ``iso`` with its initrds and the files that describe them, no time above its own."""
     base = composition.base
     iso = iso.copy()
-    old = [initrd.path for initrd in base.initrds]
-    new = [path for path, _content in initrds]
-    if old != new and boot is not None:
+    old = {initrd.path: initrd.content for initrd in base.initrds}
+    new = dict(initrds)
+    if list(old) != list(new) and boot is not None:
         iso, boot = change_initrds(iso, boot, old, new)
     if boot is not None:
         made = dict(initrds)

@@ -10,7 +10,8 @@ from purekernel.errors import BootMenuError
 from purekernel.formats.iso import IsoBoot
 from purekernel.formats.menu_finder import MAX_MENUS_BYTES, find_menus
 from purekernel.recipe.boot import BootChanges
-from purekernel.remaster.boot.menu import MenuChange, change_boot_menu, change_initrds
+from purekernel.remaster.boot.initrds import change_initrds
+from purekernel.remaster.boot.menu import MenuChange, change_boot_menu
 from purekernel.remaster.boot.unreached import find_unreached_menus
 from purekernel.tree import File, Metadata, Tree, put_file
 from tests import pes
@@ -146,7 +147,8 @@ def test_new_initrds_are_named_in_all_menus_as_the_old_ones_are() -> None:
         **MENUS,
         GRUB: b"menuentry a {\n linux /k\n initrd (loop)/boot/core.gz /x.gz\n}\n",
     }
-    old, new = [b"boot/core.gz"], [b"boot/core.gz", b"boot/changes.gz"]
+    old = {b"boot/core.gz": b"core"}
+    new = {b"boot/core.gz": b"core", b"boot/changes.gz": b"changes"}
     iso, _boot = change_initrds(make(files), BOOT, old, new)
     assert content_of(iso, ISOLINUX).count(b"initrd /boot/core.gz,/boot/changes.gz\n") == 2
     assert b"initrd (loop)/boot/core.gz (loop)/boot/changes.gz /x.gz\n" in content_of(iso, GRUB)

@@ -22,8 +22,7 @@ from purekernel.recipe.boot import BootChanges
 from purekernel.recipe.system import parse_serial
 from purekernel.records import frozen
 from purekernel.remaster.boot.volumes import Volume, open_volumes, write_volumes
-from purekernel.tree import Tree, display
-from purekernel.tree.path import join, parent
+from purekernel.tree import Buffer, Tree, display
 
 # Core waits half a minute at its boot prompt.
 CORE_TIMEOUT = 300
@@ -43,12 +42,14 @@ class MenuChange:
             the word ``cde``, and if no entry of the menu had it, all have it. ``None`` adds no
             word.
         new_initrds: whether the menus must name other initrds, too.
+        initrds: the contents of the base's initrds.
     """
 
     changes: BootChanges
     timeout: int | None = None
     cde_place: str | None = None
     new_initrds: bool = False
+    initrds: Sequence[Buffer] = ()
 
     @property
     def is_nothing(self) -> bool:
@@ -91,7 +92,7 @@ def change_boot_menu(
     if not menus:
         if change.is_nothing:
             return iso, boot, ()
-        raise _no_menu().within(next(iter(changes.given_places), change.cde_place or ""))
+        raise no_menu().within(next(iter(changes.given_places), change.cde_place or ""))
     with inside(changes.place("append")):
         words = split_words(_line(changes.append or ""))
     place = next(
@@ -106,7 +107,7 @@ def change_boot_menu(
         ),
         None,
     )
-    if place is not None and not any(_linux(menu) for _volume, menu in menus):
+    if place is not None and not any(linux_entries(menu) for _volume, menu in menus):
         volume, menu = menus[0]
         raise BootMenuError(f"{volume.describe(menu.path)}: no label boots a Linux kernel").within(
             place
@@ -117,55 +118,13 @@ def change_boot_menu(
         _edit(menu, change, words, defaults.get(index))
         for index, (_volume, menu) in enumerate(menus)
     ]
-    changed: list[dict[bytes, bytes]] = [{} for _volume in volumes]
+    changed: list[dict[bytes, Buffer]] = [{} for _volume in volumes]
     for (volume, menu), edit in zip(menus, edits, strict=True):
-        _add(changed[volumes.index(volume)], menu, edit)
+        add_change(changed[volumes.index(volume)], menu, edit)
     return (
         *write_volumes(iso, boot, zip(volumes, changed, strict=True), limits=limits),
         notes,
     )
-
-
-def change_initrds(
-    iso: Tree,
-    boot: IsoBoot,
-    old: Sequence[bytes],
-    new: Sequence[bytes],
-    *,
-    limits: Limits = DEFAULT_LIMITS,
-) -> tuple[Tree, IsoBoot]:
-    """Return an image whose menus boot the initrds ``new`` where they booted ``old``.
-
-    Entries that do not boot all of ``old``, one after the other, stay as they are.
-
-    Args:
-        iso: the tree of the ISO.
-        boot: how it boots.
-        old: paths of initrds on the ISO, in order.
-        new: the paths that replace them.
-        limits: limits on parsed input.
-
-    Raises:
-        BootMenuError: no menu has such a list in one place.
-    """
-    volumes = open_volumes(iso, boot, limits=limits)
-    changed: list[dict[bytes, bytes]] = []
-    for volume in volumes:
-        changed.append({})
-        for menu in volume.menus:
-            edit = EntryEdit(initrds=_Replaced(old=old, new=new, folder=parent(menu.path)))
-            _add(changed[-1], menu, MenuEdit(entries=dict.fromkeys(_linux(menu), edit)))
-    result = write_volumes(iso, boot, zip(volumes, changed, strict=True), limits=limits)
-    if result == (iso, boot):
-        paths = [display(menu.path) for volume in volumes for menu in volume.menus]
-        if not paths:
-            raise _no_menu()
-        listed = ",".join(map(display, old))
-        raise BootMenuError(
-            f"{paths[0]} has no list of the initrds {listed}, to add to or to shorten",
-            hint='use layout = "as-base", or correct the menu',
-        )
-    return result
 
 
 def cde_words(iso: Tree, boot: IsoBoot) -> list[Sequence[bytes]]:
@@ -184,21 +143,10 @@ def loads_cde(iso: Tree, boot: IsoBoot) -> bool:
     return bool(cde_words(iso, boot)) or not any(volume.menus for volume in open_volumes(iso, boot))
 
 
-def is_booted(iso: Tree, boot: IsoBoot, path: bytes) -> bool:
-    """Return whether an entry of a menu boots the initrd at ``path`` on the ISO."""
-    return any(
-        _Replaced(old=[path], new=[], folder=parent(menu.path)).is_same(each, path)
-        for volume in open_volumes(iso, boot)
-        for menu in volume.menus
-        for index in _linux(menu)
-        for each in menu.found[index].initrds
-    )
-
-
 # The change of one menu.
 
 
-def _add(changed: dict[bytes, bytes], menu: FoundMenu, edit: MenuEdit) -> None:
+def add_change(changed: dict[bytes, Buffer], menu: FoundMenu, edit: MenuEdit) -> None:
     """Add what a menu changes. A file may be a part of it, and a menu of its own, which decides."""
     for path, content in menu.change(edit).items():
         if path == menu.path:
@@ -207,7 +155,7 @@ def _add(changed: dict[bytes, bytes], menu: FoundMenu, edit: MenuEdit) -> None:
             changed.setdefault(path, content)
 
 
-def _linux(menu: FoundMenu) -> list[int]:
+def linux_entries(menu: FoundMenu) -> list[int]:
     """Return the indexes of the entries that boot a Linux kernel."""
     return [index for index, entry in enumerate(menu.found) if entry.kernel is not None]
 
@@ -215,7 +163,7 @@ def _linux(menu: FoundMenu) -> list[int]:
 def _edit(
     menu: FoundMenu, change: MenuChange, words: Sequence[bytes], default: int | None
 ) -> MenuEdit:
-    changes, linux = change.changes, _linux(menu)
+    changes, linux = change.changes, linux_entries(menu)
     edit = EntryEdit(add=tuple(words))
     if changes.serial is not None:
         edit = _with_consoles(edit, changes.serial)
@@ -285,7 +233,7 @@ def _defaults(
         same = [at for at, entry in enumerate(menu.found) if _boots(entry) == sought]
         if len(same) == 1 and sought is not None:
             chosen[index] = same[0]
-        elif _linux(menu):
+        elif linux_entries(menu):
             notes.append(
                 f"{volume.describe(menu.path)} has no entry {wanted!r}, and keeps its default"
             )
@@ -326,49 +274,8 @@ def _no_entry(menus: Sequence[tuple[Volume, FoundMenu]], wanted: str) -> BootMen
     )
 
 
-# Names of initrds.
-
-
-@frozen(kw_only=True)
-class _Replaced:
-    """Replaces initrds in a list, where all old ones follow one another.
-
-    Attributes:
-        old: the old paths on the ISO.
-        new: the new paths.
-        folder: the folder that names without a slash are in.
-    """
-
-    old: Sequence[bytes]
-    new: Sequence[bytes]
-    folder: bytes
-
-    def __call__(self, names: Sequence[bytes]) -> Sequence[bytes]:
-        count = len(self.old)
-        for start in range(len(names) - count + 1):
-            part = names[start : start + count]
-            if all(map(self.is_same, part, self.old)):
-                known = dict(zip(self.old, part, strict=True))
-                new = [known.get(path) or self._like(part[0], path) for path in self.new]
-                return [*names[:start], *new, *names[start + count :]]
-        return names
-
-    def is_same(self, named: bytes, path: bytes) -> bool:
-        """Return whether a menu means the file at ``path`` when it says ``named``."""
-        plain, wanted = plain_menu_path(named), path.lower()
-        return plain == wanted or (
-            not named.startswith((b"/", b"(")) and join(self.folder.lower(), plain) == wanted
-        )
-
-    def _like(self, named: bytes, path: bytes) -> bytes:
-        """Return how a menu names ``path`` that names the first old initrd ``named``."""
-        first = self.old[0]
-        if named.lower().endswith(b"/" + first.lower()):
-            return named[: len(named) - len(first)] + path
-        return b"/" + path
-
-
-def _no_menu() -> BootMenuError:
+def no_menu() -> BootMenuError:
+    """Return the error for an image without a menu."""
     return BootMenuError(
         f"{MENU_NAME.decode()} not found on the ISO: its boot menu cannot be changed"
     )

@@ -7,7 +7,7 @@ other boot loaders, and menus that are not understood or not in plain files.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from purekernel.errors import PurekernelError
 from purekernel.formats.boot_losses import BootLoss
@@ -21,8 +21,8 @@ from purekernel.formats.menu_finder import KNOWN_NAMES, is_loader_entry
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
 from purekernel.remaster.boot.menu import MenuChange
 from purekernel.remaster.boot.volumes import Volume, open_volumes
-from purekernel.tree import File, Tree
-from purekernel.tree.path import name
+from purekernel.tree import Buffer, File, Tree, display
+from purekernel.tree.path import join, name, parent
 
 # Menus of GRUB legacy and GRUB4DOS, rEFInd and Limine.
 _OTHER_NAMES = (b"grub.conf", b"menu.lst", b"refind.conf", b"limine.conf", b"limine.cfg")
@@ -60,19 +60,31 @@ def find_unreached_menus(
         limits: limits on parsed input.
     """
     parts = change.parts
-    unreached = [
-        what
-        for volume in open_volumes(iso, boot, limits=limits)
-        for what in _unreached(volume, parts, limits)
-    ]
+    volumes = open_volumes(iso, boot, limits=limits)
+    unreached = [what for volume in volumes for what in _unreached(volume, parts, limits)]
     places = (*change.changes.given_places, *filter(None, [change.cde_place]))
+    others = [
+        what
+        for volume in volumes
+        if volume.entry is not None and volume.tree is not None
+        for what in _other_systems(volume, volume.tree, change.initrds)
+    ]
     what = f"the change to the boot menu{''.join(f' ({place})' for place in places)}"
-    return tuple(
-        BootLoss(
-            refusal=f"{what} would not reach {menu}",
-            note=f"the change to the boot menu does not reach {menu}",
-        )
-        for menu in dict.fromkeys(unreached)
+    return (
+        *(
+            BootLoss(
+                refusal=f"{what} would not reach {menu}",
+                note=f"the change to the boot menu does not reach {menu}",
+            )
+            for menu in dict.fromkeys(unreached)
+        ),
+        *(
+            BootLoss(
+                refusal=f"the new system would not reach {menu}",
+                note=f"the new system does not reach {menu}",
+            )
+            for menu in others
+        ),
     )
 
 
@@ -87,8 +99,6 @@ def _unreached(volume: Volume, parts: Part, limits: Limits) -> Iterator[str]:
         for path, unclear in menu.unclear:
             if unclear.concerns & parts:
                 yield f"{volume.describe(path)}, line {unclear.line}: {unclear.reason}"
-    if volume.entry is not None:
-        yield from _not_added(volume, volume.tree, parts)
     for path, node in volume.tree.walk():
         if isinstance(node, File):
             base, is_entry = name(path).lower(), is_loader_entry(path)
@@ -144,15 +154,22 @@ def _concerns(script: GrubFile, parts: Part) -> bool:
     )
 
 
-def _not_added(volume: Volume, tree: Tree, parts: Part) -> Iterator[str]:
-    """Yield what would need more files in an image for UEFI, to which none are added."""
-    paths = {path.lower() for path, _node in tree.walk()}
+def _other_systems(volume: Volume, tree: Tree, initrds: Sequence[Buffer]) -> Iterator[str]:
+    """Yield the menus inside an image for UEFI that boot other initrds inside it, and no others."""
+    paths = {path.lower(): path for path, node in tree.walk() if isinstance(node, File)}
+    copies = {path for content in initrds for path in volume.find_copies(content)}
     for menu in volume.menus:
-        if menu.path not in tree and parts & (Part.TIMEOUT | Part.DEFAULT):
-            yield f"{volume.describe(menu.path)}, which is missing"
-        initrds = {plain_menu_path(path) for entry in menu.found for path in entry.initrds}
-        if parts & Part.INITRDS and initrds & paths:
-            yield f"{volume.describe(menu.path)}, which boots initrds inside that image"
+        named = {
+            join(parent(menu.path).lower(), plain) if plain not in paths else plain
+            for entry in menu.found
+            for plain in map(plain_menu_path, entry.initrds)
+        }
+        inside = [paths[each] for each in sorted(named) if each in paths]
+        if inside and len(inside) == len(named) and copies.isdisjoint(inside):
+            yield (
+                f"{volume.describe(menu.path)}, which boots {display(inside[0])} inside that "
+                "image, and not the base's initrds"
+            )
 
 
 def _needs(menu: bytes, parts: Part) -> bool:

@@ -9,7 +9,7 @@ from attrs import evolve, field
 from purekernel.errors import PurekernelError
 from purekernel.formats.boot_menus import FoundMenu
 from purekernel.formats.booted import find_boot_menu
-from purekernel.formats.fat import parse_fat, replace_files_in_fat
+from purekernel.formats.fat import parse_fat, put_files_in_fat
 from purekernel.formats.iso import EFI, BootEntry, IsoBoot
 from purekernel.formats.menu_finder import find_menus
 from purekernel.input import DEFAULT_LIMITS, Input, Limits
@@ -39,6 +39,17 @@ class Volume:
     def describe(self, path: bytes) -> str:
         """Return where one of its files is, for messages."""
         return f"{display(path)} inside {self.name}" if self.name else display(path)
+
+    def find_copies(self, content: Buffer) -> list[bytes]:
+        """Return the paths of an image for UEFI that have this content; none of the ISO."""
+        if self.entry is None or self.tree is None or not content:
+            return []
+        return [
+            path
+            for path, node in self.tree.walk()
+            if isinstance(node, File)
+            if node.size_bytes == len(content) and node.content == content
+        ]
 
 
 def open_volumes(
@@ -73,9 +84,7 @@ def write_volumes(
     *,
     limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[Tree, IsoBoot]:
-    """Return an image with new contents of files.
-
-    Files that an image for UEFI does not have are not added to it.
+    """Return an image with new contents of files. Files that it lacks are added.
 
     Args:
         iso: the tree of the ISO.
@@ -94,9 +103,11 @@ def write_volumes(
         if volume.entry is None:
             iso = _with_files(iso, new)
             continue
-        new = {path: data for path, data in new.items() if path in volume.tree}
         if new:
-            image = replace_files_in_fat(_image(iso, boot, volume.entry, limits), new)
+            old = _image(iso, boot, volume.entry, limits)
+            # What is added is as old as the newest file that was there.
+            timestamp = max(node.metadata.mtime for _path, node in volume.tree.walk())
+            image = put_files_in_fat(old, new, timestamp=timestamp)
             iso, boot = _with_image(iso, boot, volume.entry, bytes(image))
     return iso, boot
 
@@ -121,20 +132,13 @@ def replace_copies(
     Raises:
         PurekernelError: as for :func:`write_volumes`.
     """
-    pairs = [(old, new) for old, new in contents if old and old != new]
+    pairs = [(old, new) for old, new in contents if old != new]
     changed = [
         (
             volume,
-            {
-                path: new
-                for path, node in volume.tree.walk()
-                if isinstance(node, File)
-                for old, new in pairs
-                if node.size_bytes == len(old) and node.content == old
-            },
+            {path: new for old, new in pairs for path in volume.find_copies(old)},
         )
         for volume in open_volumes(iso, boot, limits=limits)
-        if volume.entry is not None and volume.tree is not None
     ]
     return write_volumes(iso, boot, changed, limits=limits)
 
