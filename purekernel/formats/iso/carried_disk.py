@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 
 from attrs import field
@@ -87,6 +88,7 @@ class Moved:
         end: the sector after its last one.
         block_bytes: the unit of its start, in a map of Apple.
         count_bytes: the unit of its size, likewise.
+        is_gap: whether it only fills the space between other partitions.
     """
 
     at: int
@@ -94,6 +96,7 @@ class Moved:
     end: Border
     block_bytes: int = LOAD_BYTES
     count_bytes: int = LOAD_BYTES
+    is_gap: bool = False
 
 
 @frozen(kw_only=True)
@@ -186,12 +189,12 @@ class CarriedDisk:
             struct.pack_into("<Q", area, self.loaded.at, address)
         for moved in self.mbr:
             self._move_mbr(area, moved, places)
-        for moved in self.apple:
-            _move_apple(area, moved, places)
+        for moved, start, end in places.place(self.apple):
+            _move_apple(area, moved, start, end)
         after: tuple[tuple[int, Buffer], ...] = ()
         if self.gpt is not None:
-            for moved in self.gpt_partitions:
-                _move_gpt(area, moved, places)
+            for moved, start, end in places.place(self.gpt_partitions):
+                _move_gpt(area, moved, start, end)
             after = _finish_gpt(area, self.gpt, places)
         return DiskParts(system_area=bytes(area), after=after, size_bytes=end * LOAD_BYTES)
 
@@ -271,17 +274,32 @@ class _Places:
         """Return the first sector of a partition, and the one after its last."""
         return self.sector(moved.start), self.sector(moved.end)
 
+    def place(self, partitions: Sequence[Moved]) -> Iterator[tuple[Moved, int, int]]:
+        """Yield the partitions of a table with their borders.
 
-def _move_gpt(area: bytearray, moved: Moved, places: _Places) -> None:
-    start, end = places.borders(moved)
+        Images may lie in another order than in the base, so what fills a gap there may overlap a
+        partition here. It ends before that, or is empty.
+        """
+        others = [self.borders(moved) for moved in partitions if not moved.is_gap]
+        for moved in partitions:
+            start, end = self.borders(moved)
+            if moved.is_gap:
+                for other_start, other_end in others:
+                    if other_start <= start < other_end:
+                        end = start
+                    elif start < other_start:
+                        end = min(end, other_start)
+            yield moved, start, end
+
+
+def _move_gpt(area: bytearray, moved: Moved, start: int, end: int) -> None:
     if end > start:
         _GPT_RANGE.pack_into(area, moved.at + _GPT_RANGE_AT, start, end - 1)
     else:  # nothing is left of a partition that fills a gap
         area[moved.at : moved.at + 128] = bytes(128)
 
 
-def _move_apple(area: bytearray, moved: Moved, places: _Places) -> None:
-    start, end = places.borders(moved)
+def _move_apple(area: bytearray, moved: Moved, start: int, end: int) -> None:
     first = start * LOAD_BYTES // moved.block_bytes
     count = max(0, -(-(end - start) * LOAD_BYTES // moved.count_bytes))
     _APPLE_RANGE.pack_into(area, moved.at + _APPLE_RANGE_AT, first, count)

@@ -60,6 +60,16 @@ _GRUB = (b"GRUB \0Geom\0", b"\x66\x8b\x1e\xb0\x7d")
 # GRUB's code loads what follows cdboot.img, which has one sector of a CD.
 _GRUB_OFFSET = SECTORS
 
+# Boot blocks of machines that are no PCs: where a mark of theirs is, the mark, and what they are.
+_FOREIGN = (
+    (0, b"\x0b\xe5\xa9\x41", "a volume header of SGI for MIPS"),
+    (8, b"\x7a\x75\x02\x00", "a boot block of DEC for MIPS"),
+    (0, b"Linux/Alpha", "a boot block for DEC Alpha"),
+    (508, b"\xda\xbe", "a disk label of SUN for SPARC"),
+    (0, b"\x80\x00PALO", "a boot block for HP PA-RISC"),
+    (512, b"PM", "an Apple partition map without an MBR"),
+)
+
 # What xorriso and isohybrid take: whole cylinders are whole MiB.
 _USUAL_GEOMETRY = (64, 32)
 
@@ -142,7 +152,9 @@ class _DiskReader:
                 f"{size} after the end of the volume" if (size := self._trailing()) else ""
             )
         if self._area[510:512] != _BOOT_SIGNATURE:
-            return self._without(f"{sum(map(bool, self._area))} bytes of unknown purpose")
+            known = (words for at, mark, words in _FOREIGN if self._area.startswith(mark, at))
+            size = f"{sum(map(bool, self._area))} bytes of unknown purpose"
+            return self._without(next(known, size))
         mbr = list(read_mbr(self._area))
         found = self._read_gpt()
         gpt, gpt_partitions = (None, ()) if found is None else (found.gpt, found.partitions)
@@ -278,6 +290,7 @@ class _DiskReader:
             end=end,
             block_bytes=partition.block_bytes,
             count_bytes=partition.count_bytes,
+            is_gap=partition.is_gap,
         )
 
     def _lose(self, words: str) -> None:

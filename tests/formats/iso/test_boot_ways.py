@@ -23,6 +23,7 @@ pytestmark = pytest.mark.oracle
 
 TIME = 1_700_000_000
 CODE = Path("/usr/lib/ISOLINUX")
+GRUB = Path("/usr/lib/grub/i386-pc/boot_hybrid.img")
 BIOS = (
     "-b", BOOT_IMAGE.decode(), "-c", BOOT_CATALOG.decode(),
     "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
@@ -35,7 +36,7 @@ FROM_APPENDED = (
     "-eltorito-alt-boot", "-e", "--interval:appended_partition_2:all::", "-no-emul-boot"
 )  # fmt: skip
 
-XORRISO = {
+XORRISO: dict[str, tuple[str, ...]] = {
     "BIOS": BIOS,
     "BIOS and UEFI": (*BIOS, *UEFI),
     "UEFI alone": ("-e", "EFI/efi.img", "-no-emul-boot"),
@@ -52,6 +53,46 @@ XORRISO = {
     "appended in a GPT": (*BIOS, *HYBRID, *APPENDED, "-appended_part_as_gpt", *FROM_APPENDED),
     "appended without code": (*BIOS, *UEFI, "-append_partition", "3", "0x83", "{efi}"),
     "EFI boot partition": (*BIOS, *UEFI, "-efi-boot-part", "--efi-boot-image"),
+    "GRUB": (*BIOS, "--grub2-boot-info", "--grub2-mbr", "{grub}", *UEFI),
+    "appended in an Apple map": (*BIOS, *APPENDED, "-appended_part_as_apm"),
+    "appended twice": (*BIOS, *PART_HYBRID, *APPENDED, "-append_partition", "3", "0x83", "{efi}"),
+    "appended by type": (
+        *(*BIOS, *HYBRID, *FROM_APPENDED),
+        *("-append_partition", "2", "C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "{efi}"),
+    ),
+    "hard disk": (*BIOS, "-eltorito-alt-boot", "-b", "EFI/efi.img", "-hard-disk-boot"),
+    "Macs and PowerPC": (
+        *(*BIOS, "-eltorito-alt-boot", "-eltorito-platform", "Mac", "-b", "EFI/efi.img"),
+        *("-no-emul-boot", "-eltorito-alt-boot", "-eltorito-platform", "PPC", "-b"),
+        *("EFI/efi.img", "-no-emul-boot"),
+    ),
+    "whole sizes, id and criteria": (
+        *(*BIOS, "-eltorito-id", "ME", "-eltorito-selcrit", "00aabb"),
+        *(*UEFI, "-boot-load-size", "full"),
+    ),
+    "partition of another type": (*BIOS, *HYBRID, "-iso_mbr_part_type", "0x83", *UEFI),
+    "cylinders": (*BIOS, *HYBRID, *APPENDED, "-partition_cyl_align", "all"),
+}
+
+# What an output cannot have, and the words that name it.
+NOT_CARRIED: dict[str, tuple[tuple[str, ...], str]] = {
+    "other code": (("-G", "{code}/isolinux.bin"), "of unknown purpose"),
+    "SGI": (("-mips-boot", "boot/vmlinuz"), "a volume header of SGI for MIPS"),
+    "DEC": (("-mipsel-boot", "boot/elf"), "a boot block of DEC for MIPS"),
+    "DEC Alpha": (("-alpha-boot", "boot/vmlinuz"), "a boot block for DEC Alpha"),
+    "SUN": (("-sparc-label", "x", "-B", "{efi}"), "a disk label of SUN for SPARC"),
+    "HP": (
+        (
+            *("-hppa-kernel-32", "boot/vmlinuz", "-hppa-kernel-64", "boot/vmlinuz"),
+            *("-hppa-cmdline", "x", "-hppa-bootloader", "boot/vmlinuz"),
+            *("-hppa-ramdisk", "boot/core.gz"),
+        ),
+        "a boot block for HP PA-RISC",
+    ),
+    "PReP": (("-prep-boot-part", "{efi}"), "(type 0xcd) is not over an image"),
+    "HFS+ alone": (("-hfsplus",), "an Apple partition map without an MBR"),
+    "HFS+": ((*HYBRID, "-hfsplus"), "its HFS+ file system, from which Macs boot"),
+    "two sets of folders": ((*HYBRID, "-partition_offset", "16"), "-partition_offset of xorriso"),
 }
 
 
@@ -101,9 +142,12 @@ _ALIGNED = re.compile(r" cyl-align-\w+")
 def report(path: Path) -> Report:
     data = path.read_bytes()
     words = ("-report_el_torito", "plain", "-report_system_area", "plain")
+    apple_bytes = 2048
     lines = run(require("xorriso"), "-indev", path, *words).decode().splitlines()
     facts, images, partitions = [], [], []
     for line in lines:
+        if line.startswith("APM block size"):
+            apple_bytes = int(line.partition(":")[2])
         entry, partition = _ENTRY.match(line), _PARTITION.match(line)
         if entry is not None:
             facts.append(entry[1])
@@ -111,8 +155,8 @@ def report(path: Path) -> Report:
             # Without the boot info table, which has the address.
             images.append(data[at : at + 8] + data[at + 64 : at + 2048])
         elif partition is not None:
-            facts.append(partition[1])
-            unit = 2048 if line.startswith("APM") else 512
+            facts.append(partition[1].rstrip())
+            unit = apple_bytes if line.startswith("APM") else 512
             at, size = int(partition[2]) * unit, int(partition[3]) * unit
             assert at + size <= len(data)
             if at > 64 * 512:
@@ -150,17 +194,56 @@ def require_same_ways(base: Path) -> None:
 def test_output_has_the_boot_ways_that_xorriso_made(ways: str, tmp_path: Path) -> None:
     efi = write_folder(tmp_path)
     base = tmp_path / "base.iso"
-    options = [word.format(code=CODE, efi=efi) for word in XORRISO[ways]]
-    command = ("-as", "mkisofs", "-quiet", "-J", "-R", *options, "-o", base, tmp_path / "files")
-    run(require("xorriso"), *command)
+    options = [word.format(code=CODE, efi=efi, grub=GRUB) for word in XORRISO[ways]]
+    command = ("-as", "mkisofs", "-quiet", "-J", "-R", *options)
+    run(require("xorriso"), *command, "-o", base, tmp_path / "files")
     require_same_ways(base)
 
 
-@pytest.mark.parametrize("options", [(), ("--uefi",)], ids=["MBR", "GPT"])
-def test_output_has_the_boot_ways_of_isohybrid(options: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("ways", NOT_CARRIED)
+def test_boot_way_that_an_output_cannot_have_is_named(ways: str, tmp_path: Path) -> None:
+    efi = write_folder(tmp_path)
+    (tmp_path / "files" / "boot" / "elf").write_bytes(b"\x7fELF" + bytes(5000))
+    base = tmp_path / "base.iso"
+    given, named = NOT_CARRIED[ways]
+    options = [word.format(code=CODE, efi=efi) for word in (*BIOS, *given)]
+    command = ("-as", "mkisofs", "-quiet", "-J", "-R", *options)
+    run(require("xorriso"), *command, "-o", base, tmp_path / "files")
+    lost = remake(base)[0].lost
+    assert [named in what for what in lost] == [True], lost
+
+
+def test_gap_of_a_gpt_does_not_overlap_partitions(tmp_path: Path) -> None:
+    efi = write_folder(tmp_path)
+    base = tmp_path / "base.iso"
+    parts = ("-efi-boot-part", efi, "-append_partition", "2", "0x83", efi)
+    command: list[str | Path] = ["-as", "mkisofs", "-quiet", *BIOS, *parts]
+    run(require("xorriso"), *command, "-o", base, tmp_path / "files")
+    image, output = remake(base)
+    assert image.lost == ()
+    for path in (base, output):
+        # The protective entry of an MBR overlaps its other ones, as in the base.
+        said = run(require("sgdisk"), "-v", path).decode()
+        assert re.findall("Problem: .*", said) == ["Problem: MBR partitions 1 and 2 overlap!"]
+
+
+ISOHYBRID: dict[str, tuple[str, ...]] = {
+    "MBR": (),
+    "GPT": ("--uefi",),
+    "Apple map": ("--uefi", "--mac"),
+    "for a partition": ("--partok",),
+    "third entry": ("--entry", "3", "--type", "0x83", "--id", "0x12345678"),
+    "other geometry": ("-h", "255", "-s", "63"),
+    "first disk": ("--ctrlhd0",),
+}
+
+
+@pytest.mark.parametrize("ways", ISOHYBRID)
+def test_output_has_the_boot_ways_of_isohybrid(ways: str, tmp_path: Path) -> None:
     write_folder(tmp_path)
     base = tmp_path / "base.iso"
-    more = UEFI if options else ()
+    options = ISOHYBRID[ways]
+    more = (*UEFI * ("--uefi" in options), *UEFI * ("--mac" in options))
     genisoimage = (require("genisoimage"), "-quiet", "-J", "-R", *BIOS, *more)
     run(*genisoimage, "-o", base, tmp_path / "files")
     run(require("isohybrid"), *options, base)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from itertools import pairwise
 
 import pytest
 from attrs import evolve
@@ -160,6 +161,29 @@ def test_gaps_between_partitions_are_filled_again() -> None:
     efi, end = sector_of(made, 1), len(made) // 512
     assert mbr_of(made) == [(1, end)]
     assert gpt_of(made) == [(64, efi), (efi, efi + FAT_SECTORS), (efi + FAT_SECTORS, end - 3)]
+
+
+def test_gap_does_not_overlap_partitions_that_changed_places() -> None:
+    first, second = (name.ljust(4096, b"x") for name in (b"first", b"second"))
+    iso = master()
+    start = whole(iso)
+    disk = iso + bytes(start * 512 - len(iso)) + first + bytes(4096) + second
+    end = whole(disk)
+    gpt = [
+        Part(64, start, name="Gap0"),
+        Part(start, start + 8),
+        Part(start + 8, start + 16, name="Gap1"),
+        Part(start + 16, start + 24),
+        Part(start + 24, end - 3, name="Gap2"),
+    ]
+    # A partition of the MBR is read first, and first on the output.
+    base = make_disk(disk, [Part(1, end, 0xEE), Part(start + 16, start + 24)], code=b"", gpt=gpt)
+    made = again(base)
+    ranges = sorted(gpt_of(made))
+    assert all(one[1] <= other[0] for one, other in pairwise(ranges))
+    contents = [made[at * 512 : stop * 512] for at, stop in ranges]
+    assert first in contents
+    assert second in contents
 
 
 def test_apple_map_follows() -> None:
