@@ -111,3 +111,22 @@ def test_signed_loaders_and_kernel_boot_with_secure_boot(tmp_path: Path) -> None
     core = f'arch = "x86_64"\nkernel = "{kernel}"\ninitrd = ["core.gz"]\n'
     iso = build_iso(tmp_path, core, SIGNED)
     assert LINE.encode() in boot(iso, Machine(secure_boot=True), tmp_path)
+
+
+@pytest.mark.nightly
+def test_second_initrd_beside_copies_in_the_partition_boots_by_systemd_boot(
+    tmp_path: Path,
+) -> None:
+    base, core = tmp_path / "base", f'iso = "{modern() / "TinyCorePure64-look.iso"}"\n'
+    base.mkdir()
+    iso = build_iso(base, f'{core}arch = "x86_64"\n', SYSTEMD_BOOT)
+    (tmp_path / "marker").write_bytes(make_executable(f"from the second initrd, {LINE}"))
+    (tmp_path / "purekernel.toml").write_text(
+        f'name = "t"\n[core]\niso = "{iso}"\narch = "x86_64"\nlayout = "second-initrd"\n'
+        '[[file]]\npath = "opt/marker"\nsource = "marker"\nmode = "0755"\n',
+        encoding="utf-8",
+    )
+    outputs = Outputs(folder=tmp_path / "out", effort=Effort.FAST)
+    build(load_recipe(tmp_path), Context(cache_dir=tmp_path / "cache"), outputs)
+    said = boot(tmp_path / "out" / "t.iso", CD, tmp_path)
+    assert f"from the second initrd, {LINE}".encode() in said
