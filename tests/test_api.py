@@ -33,7 +33,8 @@ def test_every_option_of_build_is_an_attribute_of_a_record() -> None:
     boot = {"boot_append", "boot_serial", "boot_timeout", "boot_default"}
     volume = {"volume_id", "application", "publisher", "preparer", "system"}
     renamed = {
-        "emit": "kinds", "output": "folder", "no_nested": "nested", "max_unpacked": "limits",
+        "emit": "kinds", "output": "folder", "no_nested": "nested", "no_changes": "changes",
+        "max_unpacked": "limits",
     }  # fmt: skip
     disk = {"disk_format", "disk_size", "disk_free"}
     assert {*boot, *volume, *disk, *renamed} <= options

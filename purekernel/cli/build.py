@@ -108,6 +108,9 @@ from purekernel.recipe.flavour import DISK_FORMATS, EMITS, LAYOUTS
     help="The core's compression, which the kernel on the ISO must support; auto selects the "
     "smallest of these.",
 )
+@click.option(
+    "--no-changes", is_flag=True, help="Do not compare the image with the one that it replaces."
+)
 @click.option("--no-nested", is_flag=True, help="Do not recompress gzip files inside the image.")
 @click.option(
     "-j",

@@ -63,6 +63,7 @@ def run_build(
     modules: str,
     compression: str,
     no_nested: bool,
+    no_changes: bool,
     jobs: int | None,
     executor: str | None,
     dry_run: bool,
@@ -83,6 +84,7 @@ def run_build(
         "kinds": emit,
         "effort": None if effort is None else Effort(effort),
         "nested": not no_nested,
+        "changes": not no_changes and (printer.as_json or not quiet),
         "modules": Modules(modules),
         "compression": None if compression == "auto" else Compression(compression),
     }

@@ -6,6 +6,8 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from purekernel.analysis.diff.render import Shown, comparison_json, render_short
+from purekernel.cli.terminal import escaped
 from purekernel.encode.releases import installed_releases
 from purekernel.fetch.urls import redact
 from purekernel.formats import extension_info
@@ -13,7 +15,7 @@ from purekernel.host.write import STDOUT
 from purekernel.tree import Device, Directory, Fifo, File, Socket, Symlink, content_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from purekernel.fetch.model import Download
     from purekernel.host.write import Output, Replaced
@@ -46,6 +48,10 @@ _COUNTED = {
 }
 
 
+# What changed against a replaced file is a short form, in JSON too.
+_SHORT = Shown(changes=50, has_details=False)
+
+
 def summarize(
     image: Image, outputs: Sequence[Output], seconds: dict[str, float], total_seconds: float
 ) -> dict[str, object]:
@@ -61,7 +67,9 @@ def summarize(
         "generation": image.generation.value if image.generation else None,
         "volume_id": image.volume.volume_id,
         "timestamp": image.timestamp,
-        "outputs": [_output(output) for output in outputs],
+        "outputs": [
+            {**_output(output), "changes": _changes_of(image, output)} for output in outputs
+        ],
         "checksums": None if image.checksums is None else str(image.checksums),
         "core": {
             "bytes": len(image.core),
@@ -226,6 +234,25 @@ def _output(output: Output) -> dict[str, object]:
     }
 
 
+def _changes_of(image: Image, output: Output) -> dict[str, object] | None:
+    """Return the JSON of what changed against the file that an output replaced."""
+    for each in image.changes:
+        if each.path == output.path:
+            found = each.comparison
+            document = {} if found is None else comparison_json(found, _SHORT)
+            return {"reason": each.reason or None, **document}
+    return None
+
+
+def _change_lines(image: Image | None, output: Output) -> Iterator[str]:
+    for each in () if image is None else image.changes:
+        if each.path == output.path:
+            if each.comparison is not None:
+                yield from (f"    {line}" for line in render_short(each.comparison))
+            if each.reason:
+                yield f"    not compared as a whole: {escaped(each.reason)}"
+
+
 def render_text(outputs: Sequence[Output], image: Image | None = None) -> list[str]:
     """Return the lines for each output: path and size in MB, SHA-256, and what it replaced.
 
@@ -238,6 +265,7 @@ def render_text(outputs: Sequence[Output], image: Image | None = None) -> list[s
         lines.append(f"  sha256:{output.sha256}")
         if output.replaced is not None:
             lines.append(f"  replaced {_describe(output.replaced, new=output.sha256)}")
+            lines += _change_lines(image, output)
     if image is not None and image.checksums is not None:
         lines.append(f"{image.checksums}  checksums, for sha256sum -c")
     if image is not None and image.unpacked_modules_bytes:

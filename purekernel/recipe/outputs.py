@@ -77,6 +77,8 @@ class Outputs:
             balanced otherwise.
         nested: recompress gzip files inside the image, at efforts that do so.
         modules: how to store kernel modules.
+        changes: whether to compare each output with the file that it replaces, for
+            ``Image.changes``.
         compression: the core's compression; ``None`` for the smallest that the kernel is known to
             support. With a compression other than gzip, the result depends only on the release of
             its library; it is neither split into segments nor cached.
@@ -94,6 +96,7 @@ class Outputs:
     nested: bool = True
     modules: Modules = Modules.REDO
     compression: Compression | None = Compression.GZIP
+    changes: bool = False
 
     def __attrs_post_init__(self) -> None:
         """Refuse several destinations."""

@@ -20,6 +20,7 @@ from purekernel.recipe.outputs import Outputs
 from purekernel.recipe.system import serial_faults
 from purekernel.remaster.image import Image
 from purekernel.remaster.make import make_image
+from purekernel.remaster.outputs.replaced import compare_replaced, find_replaced, load_replaced
 from purekernel.remaster.outputs.write import find_notes, write_outputs
 from purekernel.remaster.system import serial_passes
 
@@ -88,10 +89,16 @@ def _finish(composition: Composition, context: Context, outputs: Outputs) -> Ima
     image = evolve(image, notes=(*image.notes, *find_notes(image)))
     if outputs.destination == Destination():
         return image
+    replaced = load_replaced(image, outputs) if outputs.changes else {}
     files = write_outputs(
         image,
         evolve(outputs, kinds=image.kinds),
         progress=context.progress,
         jobs=context.jobs,
     )
-    return evolve(image, files=tuple(files), checksums=outputs.destination.checksums)
+    image = evolve(image, files=tuple(files), checksums=outputs.destination.checksums)
+    replaced = find_replaced(files, replaced)
+    if not replaced:
+        return image
+    with context.progress.step("comparing with what was replaced"):
+        return evolve(image, changes=compare_replaced(replaced))

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from attrs import field
 
+from purekernel.analysis.diff.model import Comparison
 from purekernel.analysis.findings import Finding
 from purekernel.analysis.origins import Origins
 from purekernel.encode.encoders import Effort
@@ -22,6 +23,21 @@ from purekernel.recipe.oci import OciChoice, RootfsChoice
 from purekernel.records import frozen
 from purekernel.remaster.boot.efi import EfiFiles
 from purekernel.tree import Buffer, Tree
+
+
+@frozen(kw_only=True, eq=False)
+class OutputChanges:
+    """What changed between an output and the file that it replaced.
+
+    Attributes:
+        path: the path of the output.
+        comparison: what changed; ``None`` if it could not be compared.
+        reason: why it, or a part of it, could not be compared; empty if all was.
+    """
+
+    path: Path
+    comparison: Comparison | None = field(default=None, repr=False)
+    reason: str = ""
 
 
 @frozen(kw_only=True)
@@ -66,6 +82,8 @@ class Image:
         limits: limits on what is read again to write an output.
         files: the files that were written.
         checksums: the file with their checksums; ``None`` if none were written.
+        changes: what changed against each file that was replaced, if ``Outputs.changes`` asks for
+            it.
     """
 
     name: str
@@ -101,6 +119,7 @@ class Image:
     limits: Limits = field(default=DEFAULT_LIMITS, repr=False)
     files: tuple[Output, ...] = ()
     checksums: Path | None = None
+    changes: tuple[OutputChanges, ...] = field(default=(), repr=False)
 
     def write_iso(self, stream: BinaryIO) -> None:
         """Write the ISO to a file that is open for reading and writing in binary mode.

@@ -90,7 +90,7 @@ def compare_items(
     new: Item,
     *,
     ignore: Iterable[Aspect] = (),
-    has_costs: bool = True,
+    has_estimates: bool = True,
     is_expanded: bool = False,
 ) -> Comparison:
     """Return what differs between two files or folders; see :func:`compare`.
@@ -99,10 +99,12 @@ def compare_items(
         old: the old one; not a link.
         new: the new one.
         ignore: what not to compare.
-        has_costs: whether to estimate what changed files take.
+        has_estimates: whether to estimate what changed files take in compressed archives.
         is_expanded: as for :func:`compare`.
     """
-    comparer = _Comparer(old, new, frozenset(ignore), has_costs=has_costs, is_expanded=is_expanded)
+    comparer = _Comparer(
+        old, new, frozenset(ignore), has_estimates=has_estimates, is_expanded=is_expanded
+    )
     inside = comparer.compare_tops()
     return Comparison(
         old=_side(old),
@@ -147,12 +149,12 @@ class _Comparer:
         new: Item,
         ignore: frozenset[Aspect],
         *,
-        has_costs: bool,
+        has_estimates: bool,
         is_expanded: bool,
     ) -> None:
         self._tops = (old, new)
         self._ignore = ignore
-        self._has_costs = has_costs
+        self._has_estimates = has_estimates
         self._is_expanded = is_expanded
         self._ignored = 0
         self.changes: list[Change] = []
@@ -279,6 +281,7 @@ class _Comparer:
         """Yield the changes of what only one side has: one for a whole folder."""
         is_old = kind is ChangeKind.REMOVED
         sizes = pair.old_sizes if is_old else pair.new_sizes
+        has_cost = self._has_estimates or not sizes.is_estimate
         names: dict[bytes, int] = {}
         packed: dict[bytes, int] = {}
         tops: dict[bytes, bytes] = {}
@@ -290,7 +293,7 @@ class _Comparer:
                 continue
             top = tops[path] = path if self._is_expanded else tops.get(folder, path)
             names[top] = names.get(top, 0) + 1
-            if self._has_costs:
+            if has_cost:
                 packed[top] = packed.get(top, 0) + sizes.of(path)
         for path, count in names.items():
             size = packed.get(path, 0)
@@ -302,7 +305,7 @@ class _Comparer:
             yield Change(
                 kind=kind, place=pair.place, path=path, old=nodes[path] if is_old else None,
                 new=None if is_old else nodes[path], names=count,
-                cost=cost if self._has_costs else None,
+                cost=cost if has_cost else None,
             )  # fmt: skip
 
     def _renamed(self, pair: _Pair, old_path: bytes, new_path: bytes) -> Change:
@@ -330,11 +333,12 @@ class _Comparer:
         if not wanted:
             return None
         cost = None
-        if self._has_costs and _OF_CONTENT & set(wanted):
+        is_estimate = pair.old_sizes.is_estimate or pair.new_sizes.is_estimate
+        if (self._has_estimates or not is_estimate) and _OF_CONTENT & set(wanted):
             cost = Cost(
                 old_bytes=pair.old_sizes.of(path),
                 new_bytes=pair.new_sizes.of(path),
-                is_estimate=pair.old_sizes.is_estimate or pair.new_sizes.is_estimate,
+                is_estimate=is_estimate,
             )
         return Change(
             kind=ChangeKind.CHANGED, place=pair.place, path=path, old=old, new=new, aspects=wanted,

@@ -134,6 +134,20 @@ def render(comparison: Comparison, shown: Shown = DEFAULT_SHOWN) -> list[str]:
     return [*lines, summary_line(comparison)]
 
 
+def render_short(comparison: Comparison, *, most: int = 8) -> list[str]:
+    """Return a few lines about a comparison: what changed, without how; then the summary."""
+    if comparison.is_same:
+        return []
+    lines = ["changed  the image itself"] if comparison.facts else []
+    groups = _grouped(comparison.changes)
+    lines += [
+        change_line(alike[0]) if len(alike) == 1 else _alike_line(alike) for alike in groups[:most]
+    ]
+    if left := sum(map(len, groups[most:])):
+        lines.append(f"and {left} more changes")
+    return [*map(_shortened, lines), summary_line(comparison)]
+
+
 def summary_line(comparison: Comparison) -> str:
     """Return how many names changed, and how the size did."""
     counts = [
