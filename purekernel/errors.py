@@ -321,6 +321,12 @@ class VerificationError(PurekernelError):
     default_hint = "get the image again, or build it again"
 
 
+class UndecidedError(PurekernelError):
+    """Report that something is missing to tell whether an image is what its recipe makes."""
+
+    default_hint = "give what is missing, and run the same command again"
+
+
 class Outage(NamedTuple):
     """Hosts that did not answer, and the files that are missing because of it.
 

@@ -53,7 +53,7 @@ def test_every_command_that_fetches_has_the_same_options() -> None:
     only_build = {"keep_owners", "keep_iso_files", "drop_boot", "boot", "volume", "overlays"}
     only_build |= {"layout", "strict", "rootfs_compression"}
     assert "locked" not in {parameter.name for parameter in lock_command.params}
-    only_build |= {"locked", "hybrid", "disk"}
+    only_build |= {"locked", "hybrid", "disk", "embed"}
     for command in (build_command, bundle_command, fetch_command, lock_command):
         options = {parameter.name for parameter in command.params}
         assert {*REQUEST_OPTIONS, *STORE_OPTIONS} - only_build <= options

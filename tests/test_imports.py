@@ -49,6 +49,7 @@ FUNCTIONS = {
         "cli/ls.py": "ls_command",
         "cli/parameters.py": "Size.convert",
         "cli/printer.py": "_render_json",
+        "cli/rebuild.py": "rebuild_command",
         "cli/report.py": "report_command",
         "cli/run.py": "run_command",
         "cli/schema.py": "schema_command",
@@ -88,7 +89,7 @@ FUNCTIONS = {
 }
 
 # The maximum total of import statements in these functions.
-MOST_IN_FUNCTIONS = 59
+MOST_IN_FUNCTIONS = 60
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:

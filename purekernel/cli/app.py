@@ -17,6 +17,7 @@ from purekernel.errors import (
     FindingError,
     ProgramError,
     PurekernelError,
+    UndecidedError,
     UsageError,
     split_errors,
 )
@@ -25,6 +26,7 @@ from purekernel.interruption import Interruption, end_on_signals
 from purekernel.version import __version__
 
 SUCCESS, FAILURE, WRONG_USAGE, NETWORK_FAILURE, FINDINGS = 0, 1, 2, 3, 4
+UNDECIDED = 3
 
 EPILOG = f"""Start with: purekernel build --sample
 
@@ -41,7 +43,7 @@ Exit status:
 
 _COMMANDS = (
     "build", "bundle", "cache", "cat", "deps", "diff", "fetch", "info", "init", "inspect",
-    "lock", "ls", "report", "run", "schema", "search", "show", "tool", "verify",
+    "lock", "ls", "rebuild", "report", "run", "schema", "search", "show", "tool", "verify",
 )  # fmt: skip
 
 
@@ -149,6 +151,8 @@ def _status(errors: Sequence[PurekernelError]) -> int:
         return WRONG_USAGE
     if all(isinstance(error, DownloadError) and error.is_network for error in errors):
         return NETWORK_FAILURE
+    if all(isinstance(error, UndecidedError) for error in errors):
+        return UNDECIDED
     if all(isinstance(error, FindingError) for error in errors):
         return FINDINGS
     return FAILURE

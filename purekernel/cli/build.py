@@ -67,6 +67,12 @@ from purekernel.recipe.flavour import DISK_FORMATS, EMITS, LAYOUTS
     is_flag=True,
     help="Stop, with status 4, if something that is added to the image will not run there.",
 )
+@click.option(
+    "--embed",
+    is_flag=True,
+    help="Let the image carry its recipe, its lock file and the digests of local inputs, for "
+    "'purekernel rebuild'.",
+)
 @click.option("--boot-append", metavar="WORDS", help="Append WORDS to the kernel command line.")
 @click.option(
     "--boot-timeout",

@@ -48,7 +48,7 @@ VOLUME = ("volume_id", "application", "system", "publisher", "preparer")
 # Options of a request that a bundle accepts too.
 BUNDLE_OPTIONS = (
     "iso_version", "overlays", "keep_owners", "keep_iso_files", "hybrid", "drop_boot",
-    "strict", "boot", "disk", "volume", "rootfs_compression",
+    "strict", "boot", "disk", "volume", "rootfs_compression", "embed",
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ REQUEST_OPTIONS = (
     "tc_passwd", "config", "dpkg_list", "dpkg_keyring", "dpkg_allow_expired", "dpkg_follow",
     "skip", "no_deps", "kernel_release", "iso_version", "reuse_prev_dl", "layout", "overlays",
     "keep_owners", "keep_iso_files", "hybrid", "drop_boot", "strict", "boot", "volume", "disk",
-    "rootfs_compression",
+    "rootfs_compression", "embed",
 )  # fmt: skip
 STORE_OPTIONS = ("cache_dir", "offline", "allow_http", "lock_file", "no_lock", "locked")
 

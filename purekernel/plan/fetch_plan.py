@@ -34,7 +34,7 @@ from purekernel.input import Input
 from purekernel.plan.bases import read_part
 from purekernel.plan.efi import open_part
 from purekernel.plan.extensions import absent_error, find_absent
-from purekernel.plan.lock import load_lock, lock_path
+from purekernel.plan.lock import Lock, load_lock, lock_path
 from purekernel.plan.plan import CHECKED_COMPANIONS, Plan, PlanContext
 from purekernel.plan.planner import Planner, make_plan, require_lock
 from purekernel.progress import Progress, Silent
@@ -250,7 +250,7 @@ class Gathered:
 
 @contextmanager
 def open_plan_context(
-    recipe: Recipe, settings: Context, *, makes_lock: bool = False
+    recipe: Recipe, settings: Context, *, makes_lock: bool = False, lock: Lock | None = None
 ) -> Iterator[PlanContext]:
     """Load the lock file, open the store, and yield the inputs of a plan.
 
@@ -259,6 +259,7 @@ def open_plan_context(
         settings: the store, the lock file and the limits.
         makes_lock: whether the caller writes the lock file. Then a lock file that ``settings``
             names may be missing.
+        lock: the content of the lock file, in place of one on this host.
 
     Raises:
         LockError: the lock file is damaged, or ``settings`` names it and it is missing; or
@@ -267,7 +268,8 @@ def open_plan_context(
     """
     path = settings.lock_file or lock_path(recipe)
     required = settings.lock_file is not None and not makes_lock
-    lock = None if settings.no_lock else load_lock(path, required=required)
+    if lock is None and not settings.no_lock:
+        lock = load_lock(path, required=required)
     chosen = asdict(
         recipe.downloads,
         filter=lambda attribute, value: (

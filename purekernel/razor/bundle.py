@@ -7,6 +7,7 @@ It reads the image's flavour, generation and version from them.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -92,6 +93,8 @@ class Bundle:
             they are applied. The content is a packed tar file or a parsed layer.
         licences: name and content of each licence file for the ISO's root.
         mtime: the newest time among its members, in seconds since 1970, UTC.
+        sha256: the SHA-256 of the bundle as it was read, in hexadecimal.
+        size_bytes: its size.
         changes: the user's changes to its image: version, timestamp, overlays, passes, boot menu,
             fields and files of the ISO, and what of the base's ways to boot may be dropped.
     """
@@ -104,6 +107,8 @@ class Bundle:
     overlays: tuple[tuple[str, Buffer | Layer], ...] = field(repr=False)
     licences: tuple[tuple[bytes, Buffer], ...] = field(repr=False)
     mtime: int
+    sha256: str = field(default="", repr=False)
+    size_bytes: int = field(default=0, repr=False)
     changes: Recipe = field(factory=Recipe)
 
 
@@ -152,7 +157,8 @@ def parse_bundle(data: Buffer, *, source: str, limits: Limits = DEFAULT_LIMITS) 
     """
     tree = parse_tar(Input(data, name=source, limits=limits))
     with inside(source):
-        return _parse_parts(tree, source)
+        bundle = _parse_parts(tree, source)
+    return evolve(bundle, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
 
 
 def _parse_parts(tree: Tree, source: str) -> Bundle:

@@ -25,6 +25,9 @@ from purekernel.tree import Buffer, Layer, Origin, OriginKind, Pass, Sources, Tr
 PREPARER = "purekernel"
 
 
+# The folder of an ISO or disk in which an image carries its recipe.
+CARRIED_FOLDER = b"boot/purekernel"
+
 # The size of the field in ISO 9660.
 MAX_VOLUME_ID = 32
 

@@ -93,6 +93,17 @@ class OutputChoice(Placed):
             ["iso", "pxe"],
         ),
     )
+    embed: bool = field(
+        default=False,
+        metadata=key(
+            "Embed",
+            "Whether the ISO or disk carries its recipe, its lock file and the digests of local "
+            "inputs in boot/purekernel/, so that 'purekernel rebuild' can build it again. It never "
+            "carries passwords or paths of this computer.",
+            FLAG,
+            True,
+        ),
+    )
 
 
 # The last second that fits in cpio's eight hexadecimal digits, in 2106. ISO 9660's calendar ends

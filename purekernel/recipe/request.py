@@ -71,6 +71,7 @@ class Request:
         keep_iso_files: whether to keep the base ISO's files outside ``boot/``.
         hybrid: whether the ISO also boots from disks; ``None`` for the recipe's choice.
         drop_boot: whether to drop ways to boot that the output cannot have.
+        embed: whether the image carries its recipe.
         strict: whether findings that are errors stop the build.
         boot: changes to the boot menu.
         disk: options for the disk image.
@@ -102,6 +103,7 @@ class Request:
     drop_boot: bool = False
     layout: str | None = None
     strict: bool = False
+    embed: bool = False
     boot: BootChanges = field(factory=BootChanges)
     disk: DiskChoice = field(factory=DiskChoice)
     volume: Mapping[str, str] = field(factory=dict)
@@ -352,6 +354,7 @@ def _with_changes(recipe: Recipe, request: Request) -> Recipe:
         ),
         drop_boot=request.drop_boot or None,
         findings=override(recipe.findings, strict=request.strict or None),
+        output=override(recipe.output, embed=request.embed or None),
     )
 
 

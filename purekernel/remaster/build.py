@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from purekernel import plan as planning
 from purekernel import remaster
-from purekernel.errors import raise_all
+from purekernel.errors import UsageError, raise_all
 from purekernel.razor.bundle import Bundle, load_bundle
 from purekernel.razor.microkernel import compose_bundle
 from purekernel.recipe.composition import Composition
@@ -18,11 +19,16 @@ from purekernel.recipe.flavour import Flavour
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.outputs import Outputs
 from purekernel.recipe.system import serial_faults
+from purekernel.remaster.disc import WITH_ISO_FILES
 from purekernel.remaster.image import Image
 from purekernel.remaster.make import make_image
 from purekernel.remaster.outputs.replaced import compare_replaced, find_replaced, load_replaced
 from purekernel.remaster.outputs.write import find_notes, write_outputs
 from purekernel.remaster.system import serial_passes
+
+if TYPE_CHECKING:
+    from purekernel.plan.carried import Carried
+    from purekernel.plan.lock import Lock
 
 
 def build(
@@ -47,7 +53,29 @@ def build(
         PurekernelError: an input is missing or damaged, has another digest, or does not fit the
             others.
     """
-    context, outputs = context or Context(), outputs or Outputs()
+    return build_carried(source, context or Context(), outputs or Outputs())
+
+
+def build_carried(
+    source: Recipe | Bundle | str | os.PathLike[str],
+    context: Context,
+    outputs: Outputs,
+    *,
+    lock: Lock | None = None,
+    carried: Carried | None = None,
+) -> Image:
+    """Make an image as :func:`build`.
+
+    Args:
+        source: as for :func:`build`.
+        context: as for :func:`build`.
+        outputs: as for :func:`build`.
+        lock: the content of the lock file, in place of one on this host.
+        carried: what the image carries of its making; ``None`` for what this build makes of it.
+
+    Raises:
+        PurekernelError: as :func:`build`.
+    """
     if isinstance(source, Recipe):  # before anything is fetched
         outputs.check_destination(outputs.kinds_for(source))
     notes: dict[str, None] = {}
@@ -56,22 +84,32 @@ def build(
         notes[text] = None
 
     limits = evolve(context.limits.budgeted(), report=report)
-    image = _build(source, evolve(context, limits=limits), outputs)
+    context = evolve(context, limits=limits)
+    image = _build(source, context, outputs, lock=lock, carried=carried)
     return evolve(image, notes=(*notes, *image.notes))
 
 
 def _build(
-    source: Recipe | Bundle | str | os.PathLike[str], context: Context, outputs: Outputs
+    source: Recipe | Bundle | str | os.PathLike[str],
+    context: Context,
+    outputs: Outputs,
+    *,
+    lock: Lock | None,
+    carried: Carried | None,
 ) -> Image:
     if isinstance(source, Recipe):
-        with planning.open_plan_context(source, context) as plan_context:
+        _check_embed(source, outputs)
+        with planning.open_plan_context(source, context, lock=lock) as plan_context:
             gathered = planning.gather(plan_context, progress=context.progress)
             with context.progress.step("assembling"):
                 composition = remaster.compose_recipe(gathered, context)
-            return _finish(composition, context, outputs)
+            if source.output.embed and carried is None:
+                carried = remaster.embed_gathered(gathered, composition, context, outputs)
+            return _finish(with_carried(composition, carried), context, outputs)
     if not isinstance(source, Bundle):
         with context.progress.step("reading the bundle"):
             source = load_bundle(source, limits=context.limits)
+    _check_embed(source.changes, outputs)
     raise_all(serial_faults(source.changes))
     composition = compose_bundle(source, context)
     serial = serial_passes(
@@ -80,7 +118,27 @@ def _build(
         mtime=context.time_of(source.changes, at_least=composition.mtime),
     )
     composition = evolve(composition, passes=(*serial, *composition.passes))
-    return _finish(composition, context, outputs)
+    if source.changes.output.embed and carried is None:
+        carried = remaster.embed_unpacked(source, composition, context, outputs)
+    return _finish(with_carried(composition, carried), context, outputs)
+
+
+def _check_embed(recipe: Recipe, outputs: Outputs) -> None:
+    """Refuse outputs that cannot carry a recipe."""
+    kinds = outputs.kinds_for(recipe)
+    if recipe.output.embed and WITH_ISO_FILES.isdisjoint(kinds):
+        names = " and ".join(kind.value for kind in kinds)
+        raise UsageError(
+            f"no output can carry the recipe: must be iso or disk, got {names}",
+            hint="leave out embed, or add one of them",
+        ).within(recipe.output.place("embed"))
+
+
+def with_carried(composition: Composition, carried: Carried | None) -> Composition:
+    """Return the composition of an image that carries its recipe; ``None`` for nothing."""
+    if carried is None:
+        return composition
+    return evolve(composition, iso_files={**composition.iso_files, **carried.files()})
 
 
 def _finish(composition: Composition, context: Context, outputs: Outputs) -> Image:

@@ -16,7 +16,7 @@ from purekernel.formats.iso import IsoBoot
 from purekernel.formats.menu import read_menu
 from purekernel.input import DEFAULT_LIMITS, Limits
 from purekernel.razor.microkernel import METADATA_FILE
-from purekernel.recipe.composition import Composition
+from purekernel.recipe.composition import CARRIED_FOLDER, Composition
 from purekernel.recipe.flavour import Emit
 from purekernel.remaster.boot.disk import disk_notes, has_efi
 from purekernel.remaster.boot.kernel import replace_kernel
@@ -61,24 +61,25 @@ def change_disc(
     """
     base, disc = composition.base, composition.disc
     iso = base.iso.copy()
+    notes = tuple(_drop_carried(iso, base.source))
     for path, content in composition.iso_files.items():
         put_file(iso, path, content, metadata=metadata)
     errors = list(_put_files(iso, composition, metadata))
     cde_place = composition.recipe.extensions.place("cde")
     if base.boot is None:  # no ISO is written
         raise_all(errors)
-        return iso, None, ()
+        return iso, None, notes
     change = MenuChange(
         changes=composition.recipe.boot,
         timeout=composition.timeout,
         cde_place=None if disc.cde is None else cde_place,
     )
     boot = base.boot
-    notes: tuple[str, ...] = ()
     try:
         with inside(composition.recipe.core.place("kernel")):
             iso, boot = replace_kernel(iso, boot, base, limits=limits)
-        iso, boot, notes = change_boot_menu(iso, boot, change, limits=limits)
+        iso, boot, more = change_boot_menu(iso, boot, change, limits=limits)
+        notes = (*notes, *more)
     except PurekernelError as error:
         errors.append(error)
     raise_all(errors)
@@ -87,6 +88,15 @@ def change_disc(
     with inside(cde_place):
         iso, more = _add_cde(iso, disc.cde, cde_words(iso, boot))
         return iso, boot, (*notes, *more)
+
+
+def _drop_carried(iso: Tree, source: str) -> Iterator[str]:
+    """Remove what the base carries of its own making, which is not that of the output."""
+    if not isinstance(iso.get(CARRIED_FOLDER), Directory):
+        return
+    for path, _node in reversed(list(iso.walk(CARRIED_FOLDER))):
+        iso.remove(path)
+    yield f"{source}: dropped {display(CARRIED_FOLDER)}, the recipe of the base"
 
 
 def find_left_out(composition: Composition, iso: Tree, kinds: Iterable[Emit]) -> Iterator[str]:

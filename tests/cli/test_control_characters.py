@@ -154,6 +154,7 @@ COMMANDS: dict[str, list[str]] = {
     "schema": ["schema"],
     "search": ["search bad --mirror {}/mirror", "search --file a* --mirror {}/mirror"],
     "show": ["show --recipe {}/gone.toml"],
+    "rebuild": ["rebuild {}/gone", "rebuild {}/image.tcz"],
     "verify": ["verify {}/gone", "verify {}/gone/x"],
     "tool advdef": ["tool advdef -z {}/h*.gz"],
     "tool deb2tcz": ["tool deb2tcz {}/tool.deb"],

@@ -331,7 +331,7 @@ def test_block_line_runs(
         words
         for _page, words in INLINE_COMMANDS
         # They need a root file system or a file; the blocks run the tools.
-        if words[1:2] not in ([], ["cat"], ["inspect"], ["ls"], ["tool"], ["verify"])
+        if words[1:2] not in ([], ["cat"], ["inspect"], ["ls"], ["rebuild"], ["tool"], ["verify"])
         and " ".join(words) not in NOT_RUN
     ],
     ids=" ".join,
