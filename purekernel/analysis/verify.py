@@ -16,8 +16,9 @@ from purekernel.analysis.boot_tables import verify_boot_code, verify_iso, verify
 from purekernel.analysis.contents import Contents, Part, read_contents
 from purekernel.analysis.results import Check, Result
 from purekernel.errors import FormatError, InputError, PurekernelError
+from purekernel.formats.archive import open_qcow2
 from purekernel.formats.bzimage import kernel_release
-from purekernel.formats.detect import FileKind
+from purekernel.formats.detect import FileKind, detect
 from purekernel.formats.tinycore import TCZ, parse_dependencies, parse_md5
 from purekernel.host.addresses import find_on_host
 from purekernel.host.checksums import CHECKSUMS, load_checksums
@@ -46,6 +47,9 @@ _DESCRIBED = ("kernel", "initrd")
 
 # A list of all extensions of a mirror has less than 100 KB.
 _MOST_LIST_BYTES = 1 << 22
+
+# A disk whose MBR is damaged still has its GPT.
+_HEAD_BYTES, _GPT_AT, _GPT_SIGNATURE = 4096, 512, b"EFI PART"
 
 # How many names one check shows.
 _MOST_NAMED = 5
@@ -174,19 +178,23 @@ def _md5(data: Buffer) -> str:
 def _verify_boot(contents: Contents) -> Iterator[Check]:
     """Yield the checks of the volume, the boot catalog and the partition tables."""
     top = contents.parts[0]
-    disk = top.plain
-    if disk is None or top.kind not in (FileKind.ISO, *_DISKS):
+    disk, is_iso = top.plain, top.kind is FileKind.ISO
+    if disk is None:
         return
-    is_iso = top.kind is FileKind.ISO
+    if top.kind is FileKind.QCOW2:
+        try:
+            disk = open_qcow2(disk.quiet())
+        except PurekernelError:  # a fault of the contents
+            return
+    start = bytes(disk.view[:_HEAD_BYTES])
+    is_disk = detect(start) is FileKind.DISK or start[_GPT_AT:].startswith(_GPT_SIGNATURE)
+    if not (is_iso or is_disk):
+        return
     checks = [*verify_iso(disk, top.iso)] if is_iso else []
     yield from checks
     yield from verify_tables(disk, is_disk=not is_iso)
     if is_iso and all(check.result is not Result.FAILED for check in checks):
         yield from verify_boot_code(disk)
-
-
-# The kinds of images that must have a partition table.
-_DISKS: frozenset[FileKind] = frozenset()
 
 
 def _verify_archive(part: Part) -> Iterator[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,18 @@ from fixtures.core_iso import BOOT_IMAGE, make_core_iso
 from purekernel.analysis.results import Check, Result
 from purekernel.analysis.verify import Pinned, Verification, verify_image
 from purekernel.formats.iso import HybridDisk, build_iso, parse_iso
+from purekernel.formats.partitions import (
+    GPT_BASIC_DATA,
+    GptPartition,
+    Mbr,
+    build_gpt,
+    build_mbr,
+    make_gpt,
+    make_id,
+    protect,
+)
+from purekernel.formats.qcow2 import build_qcow2
+from purekernel.formats.sparse import SparseImage
 from purekernel.input import Input
 from purekernel.tree import File, Metadata, put_file
 from tests.analysis.images import pack, tree_of
@@ -256,6 +269,41 @@ def test_lock_pins_are_compared_with_the_files_of_the_image(tmp_path: Path, inta
         ),
         Check("lock", "", Result.ABSENT, "not in the image as files: 'z.tcz'"),
     ]  # fmt: skip
+
+
+def make_disk() -> bytes:
+    """Return a disk with a GPT and one partition."""
+    sectors = 200
+    basic = GptPartition(
+        number=1, kind=GPT_BASIC_DATA, id=make_id(b"seed", "partition"), first=40, sectors=100,
+        name="a",
+    )  # fmt: skip
+    primary, backup = build_gpt(make_gpt(make_id(b"seed", "disk"), [basic], sectors=sectors))
+    mbr = Mbr(partitions=(protect(sectors),), disk_id=1, code=b"")
+    disk = bytearray(sectors * 512)
+    disk[:512] = build_mbr(mbr, sectors=sectors)
+    disk[512 : 512 + len(primary)] = primary
+    disk[-len(backup) :] = backup
+    return bytes(disk)
+
+
+@pytest.mark.parametrize("is_qcow2", [False, True])
+def test_disk_holds_and_each_damage_is_found_once(is_qcow2: bool, tmp_path: Path) -> None:
+    def pack(disk: bytes) -> bytes:
+        if not is_qcow2:
+            return disk
+        stream = io.BytesIO()
+        build_qcow2(SparseImage.of(len(disk), [(0, disk)])).write(stream)
+        return stream.getvalue()
+
+    done = verify(tmp_path, pack(make_disk()))
+    assert failures(done) == []
+    found = {check.kind for check in done.checks if check.result is Result.OK}
+    assert {"mbr", "gpt"} <= found
+    for at, kind in ((511, "mbr"), (512, "gpt"), (512 + 40, "gpt"), (-512, "gpt")):
+        disk = bytearray(make_disk())
+        disk[at] ^= 0xFF
+        assert [each for each, _detail in failures(verify(tmp_path, pack(bytes(disk))))] == [kind]
 
 
 def test_folder_is_verified(tmp_path: Path) -> None:
