@@ -18,6 +18,7 @@ from purekernel.formats.fat import parse_fat
 from purekernel.formats.iso import EFI, IsoImage, parse_iso
 from purekernel.formats.pe import Machine, parse_pe
 from purekernel.input import Input
+from purekernel.remaster.outputs.pxe import build_pxe_files, find_left_out
 from purekernel.tree import File, Tree
 from tests import debs, pes
 
@@ -462,3 +463,40 @@ def test_partition_that_is_too_small_is_refused_at_its_size(tmp_path: Path) -> N
 def test_all_errors_of_the_loaders_are_reported_together(tmp_path: Path) -> None:
     found = refusal(tmp_path, 'loader = "unknown.efi"\nloader-ia32 = "rootfs64.gz"\n')
     assert len(found) == 2
+
+
+NETWORK_GRUB = pes.make_grub(b"/grub-net") + b"efinet\0tftp\0"
+
+
+def test_unified_kernel_image_is_among_the_files_for_the_network(tmp_path: Path) -> None:
+    image = make(tmp_path, STUB)
+    served = build_pxe_files(image)
+    assert served["EFI/BOOT/BOOTX64.EFI"] == content(
+        partition(written(image)), "EFI/BOOT/BOOTX64.EFI"
+    )
+    assert list(find_left_out(image)) == []
+
+
+def test_loader_that_does_not_read_the_network_is_noted_beside_a_unified_image(
+    tmp_path: Path,
+) -> None:
+    image = make(tmp_path, f'loader = "systemd-boot.efi"\n{STUB}')
+    served = build_pxe_files(image)
+    assert "EFI/Linux/linux.efi" in served
+    assert "EFI/BOOT/BOOTX64.EFI" not in served
+    (note,) = find_left_out(image)
+    assert note.startswith(
+        "'EFI/BOOT/BOOTX64.EFI' of [boot.efi] does not read a menu over the network, so the files "
+    )
+
+
+def test_grub_that_reads_the_network_is_served_with_its_menu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LOADERS, "grub.efi", NETWORK_GRUB)
+    image = make(tmp_path, 'loader = "grub.efi"\n')
+    served = build_pxe_files(image)
+    assert served["EFI/BOOT/BOOTX64.EFI"] == NETWORK_GRUB
+    assert served["grub-net/grub.cfg"] == served["grub/grub.cfg"]
+    assert b"search" not in bytes(served["grub/grub.cfg"])
+    assert list(find_left_out(image)) == []

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from attrs import evolve
 
-from purekernel.errors import BootMenuError
+from purekernel.errors import BootMenuError, PurekernelError
 from purekernel.formats.booted import INITRD, load_boot_menu, read_booted
+from purekernel.formats.efi_loader import LoaderKind, find_grub_menu, parse_loader
 from purekernel.formats.menu import (
     Menu,
     MenuEntry,
@@ -22,6 +24,7 @@ from purekernel.formats.menu import (
 )
 from purekernel.formats.menu_edit import split_words
 from purekernel.host.windows_names import check_windows_name
+from purekernel.input import Input
 from purekernel.remaster.image import Image
 from purekernel.tree import Buffer, File, display, with_example
 from purekernel.tree.path import name
@@ -34,7 +37,7 @@ _MICROKERNEL = b"microkernel"
 # The label of the image of a base without a menu.
 _CORE = b"core"
 
-# The base's loaders for UEFI, in the folder where firmware looks for them.
+# Loaders for UEFI, in the folder where firmware looks for them.
 _LOADER = re.compile(rb"EFI/BOOT/[^/]+\.EFI", re.IGNORECASE)
 # The names of GRUB's modules that read files over the network; a name ends in NUL in a loader.
 _NETWORK_MODULES = re.compile(rb"(?<![a-z])(?:tftp|http)\0")
@@ -53,8 +56,9 @@ def build_pxe_files(image: Image) -> dict[str, Buffer]:
     The menus have the entries of the ISO's menu that boot Linux, its default and its timeout. By
     the conventions of Razor they have the default alone, as ``microkernel``. Paths in the menus of
     pxelinux and iPXE are relative to the folder of ``pxelinux.0``, and to the script; those of GRUB
-    start at the top of the server. These boot loaders are those of the server; only a GRUB of the
-    base that reads its menu over the network is among the files.
+    start at the top of the server. These boot loaders are those of the server; among the files are
+    only unified kernel images of the recipe, which need no menu, and a GRUB that reads its menu
+    over the network: of the recipe, or else of the base.
 
     Raises:
         BootMenuError: the menu names a kernel or initrd that is not on the ISO, or whose name is
@@ -72,9 +76,11 @@ def build_pxe_files(image: Image) -> dict[str, Buffer]:
         files["pxelinux.cfg/default"] = title + build_syslinux_config(menu, root=b"")
         files["boot.ipxe"] = _ipxe(title, menu)
         files["grub/grub.cfg"] = title + build_grub_config(menu)
+        files |= _unified_images(image)
         if loaders := _network_loaders(image):
             files |= loaders
-            files["boot/grub/grub.cfg"] = files["grub/grub.cfg"]
+            for menu_path in ("boot/grub/grub.cfg", *_grub_menus(loaders.values())):
+                files[menu_path] = files["grub/grub.cfg"]
     else:
         files["pxelinux.cfg/default"] = title + _pxelinux(menu.entries[0])
         files["boot.ipxe"] = _ipxe(title, menu)
@@ -82,13 +88,15 @@ def build_pxe_files(image: Image) -> dict[str, Buffer]:
 
 
 def find_left_out(image: Image) -> Iterator[str]:
-    """Yield notes about the base's loaders and labels that the files for the network lack."""
+    """Yield notes about the loaders and labels that the files for the network lack."""
     if image.generation is not None:
         return
-    loaders = _loaders(image)
+    unified = _unified_images(image)
+    loaders = [path for path in _loaders(image) if _host_path(path) not in unified]
     if loaders and not _network_loaders(image):
+        owner = "the base" if image.efi is None else "[boot.efi]"
         yield (
-            f"{display(loaders[0])} of the base does not read a menu over the network, so the "
+            f"{display(loaders[0])} of {owner} does not read a menu over the network, so the "
             "files for booting over the network do not include it"
         )
     yield from _left_out_labels(image)
@@ -110,25 +118,53 @@ def _left_out_labels(image: Image) -> Iterator[str]:
         yield f"the menus for booting over the network do not include {example} of {display(path)}"
 
 
-def _loaders(image: Image) -> list[bytes]:
-    """Return the paths of the base's loaders for UEFI."""
-    return [
-        path
-        for path, node in image.iso.walk()
+def _loaders(image: Image) -> dict[bytes, Buffer]:
+    """Return the loaders for UEFI by path: those of the recipe, or else of the base."""
+    tree = image.iso if image.efi is None else image.efi.partition
+    return {
+        path: node.content
+        for path, node in tree.walk()
         if isinstance(node, File) and _LOADER.fullmatch(path)
-    ]
+    }
+
+
+def _unified_images(image: Image) -> dict[str, Buffer]:
+    """Return the unified kernel images of the recipe, which firmware starts over the network."""
+    if image.efi is None:
+        return {}
+    return {
+        _host_path(path): node.content
+        for path, node in image.efi.partition.walk()
+        if isinstance(node, File) and path.lower().endswith(b".efi")
+        if _is_unified(node.content)
+    }
+
+
+def _is_unified(program: Buffer) -> bool:
+    try:
+        return parse_loader(Input(program, name="loader")).kind is LoaderKind.UNIFIED
+    except PurekernelError:
+        return False
+
+
+def _grub_menus(loaders: Iterable[Buffer]) -> Iterator[str]:
+    """Yield the paths from which images of GRUB read their menu."""
+    for content in loaders:
+        with suppress(PurekernelError):  # firmware does not start it either
+            menu = find_grub_menu(parse_loader(Input(content, name="loader")))
+            if menu is not None:
+                yield _host_path(menu)
 
 
 def _network_loaders(image: Image) -> dict[str, Buffer]:
-    """Return the base's loaders for UEFI if there is a GRUB for the network among them.
+    """Return the loaders for UEFI if there is a GRUB for the network among them.
 
     The others, such as shim, load it. Firmware asks for names in capitals.
     """
-    contents = {path: image.iso[path] for path in _loaders(image)}
-    data = {path: node.content for path, node in contents.items() if isinstance(node, File)}
-    if not any(map(_reads_network, data.values())):
+    loaders = _loaders(image)
+    if not any(map(_reads_network, loaders.values())):
         return {}
-    return {_host_path(_in_capitals(path)): content for path, content in data.items()}
+    return {_host_path(_in_capitals(path)): content for path, content in loaders.items()}
 
 
 def _reads_network(loader: Buffer) -> bool:
