@@ -99,7 +99,12 @@ def rebuild(
     contents = read_contents(address, limits=limits)
     carried = _carried(contents)
     given = contents.parts[0].file
-    assert given is not None  # noqa: S101  # what carries a recipe is a file
+    if given is None:
+        raise InputError(
+            f"{address} is a folder, whose bytes cannot be compared",
+            hint="give the ISO or the disk image itself",
+            file=address,
+        )
     found, missing = _find_inputs(carried, inputs, limits)
     values, missing_secrets = _secrets(carried, secrets)
     missing += [*missing_secrets, *_missing_variables(carried, context.environment)]
@@ -319,8 +324,7 @@ def _compare(contents: Contents, given: Input, path: Path, limits: Limits) -> st
     changes = sorted(comparison.changes, key=lambda change: change.is_entered)
     if changes:
         return change_line(changes[0])
-    at = next(
-        (at for at, (a, b) in enumerate(zip(given.view, made, strict=False)) if a != b),
-        min(len(given), len(made)),
-    )
+    if len(made) != len(given):
+        return f"the size of the image: {len(given)} bytes, and rebuilt {len(made)}"
+    at = next(at for at, (a, b) in enumerate(zip(given.view, made, strict=True)) if a != b)
     return f"byte {at}, in no file"

@@ -256,6 +256,26 @@ def test_changed_image_is_different_with_its_first_difference(folder: Path) -> N
 
 
 @pytest.mark.slow
+def test_truncated_image_differs_in_its_size(folder: Path) -> None:
+    path, _image = make(folder)
+    size_bytes = path.stat().st_size
+    path.write_bytes(path.read_bytes()[:-2048])
+    done = again(path, folder)
+    assert (done.verdict, done.difference) == (
+        Verdict.DIFFERENT,
+        f"the size of the image: {size_bytes - 2048} bytes, and rebuilt {size_bytes}",
+    )
+
+
+def test_folder_with_a_carried_recipe_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "boot" / "purekernel").mkdir(parents=True)
+    (tmp_path / "boot" / "purekernel" / "inputs.json").write_text(json.dumps(VALID), "ascii")
+    (tmp_path / "boot" / "purekernel" / "recipe.toml").touch()
+    with pytest.raises(InputError, match="is a folder, whose bytes cannot be compared"):
+        again(tmp_path, None)
+
+
+@pytest.mark.slow
 def test_changed_file_in_the_core_is_the_first_difference(folder: Path) -> None:
     path, image = make(folder)
     write_recipe(folder, '[[file]]\npath = "etc/motd"\ntext = "evil"\n')
