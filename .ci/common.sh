@@ -27,7 +27,8 @@ trap finish EXIT
 
 # Tests compare with these; one that is missing fails the run.
 packages=(
-  acl advancecomp attr binutils busybox-static cpio dosfstools e2fsprogs fdisk file gdisk genisoimage
+  acl advancecomp attr binutils busybox-static cpio diffoscope-minimal dosfstools e2fsprogs fdisk file
+  gdisk genisoimage
   gnupg grub-common grub-efi-amd64-bin grub-efi-ia32-bin grub-pc-bin ipxe-qemu isolinux kmod
   libarchive-tools libc-bin lz4 mtools openssh-client openssl ovmf ovmf-ia32 p7zip-full patch pigz
   pxelinux
