@@ -17,6 +17,7 @@ STDOUT = "-"
     "-o", "--output", metavar="FILE", type=OutputParameter(), default="report.html",
     show_default=True, help="The page to write; - for stdout.",
 )  # fmt: skip
+@click.option("--against", metavar="OLD", help="An earlier image, to show what changed since then.")
 @click.option(
     "--max-unpacked", type=Size(),
     help="The maximum size of what is unpacked, such as 4G.  [default: 2G, and 1G for each]",
@@ -28,13 +29,15 @@ def report_command(
     *,
     image: str,
     output: str,
+    against: str | None,
     max_unpacked: int | None,
 ) -> None:
     """Write one HTML page about IMAGE, for a browser.
 
     IMAGE is an ISO, a disk, an initrd, an extension, another archive, or a folder. The page shows
     what takes the space, packed and unpacked; where each file comes from; the extensions and what
-    they need; findings; and components. It needs no network. The same image gives the same page.
+    they need; what changed since an earlier image; findings; and components. It needs no network.
+    The same image gives the same page.
 
     \b
     Examples:
@@ -45,6 +48,7 @@ def report_command(
 
     report, written = write_report(
         image,
+        against=against,
         target=printer.take_stdout() if output == STDOUT else output,
         max_unpacked=max_unpacked,
         note=printer.note_later,

@@ -14,6 +14,7 @@ from purekernel.input import limits_of
 def write_report(
     image: str,
     *,
+    against: str | None,
     target: str | BinaryIO,
     max_unpacked: int | None,
     note: Note,
@@ -22,6 +23,7 @@ def write_report(
 
     Args:
         image: the address of the image.
+        against: the address of an earlier image to compare with.
         target: the path of the page, or a stream.
         max_unpacked: the limit of what is unpacked, in bytes; ``None`` for the default.
         note: called with what the readers drop or replace, a line each.
@@ -30,7 +32,7 @@ def write_report(
         InputError, MissingPathError: nothing is at an address.
         OutputError: the page cannot be written.
     """
-    report = make_report(image, limits=limits_of(max_unpacked, report=note))
+    report = make_report(image, against=against, limits=limits_of(max_unpacked, report=note))
     if isinstance(target, str):
         return report, publish_file(Path(target), report.page)
     return report, send(target, report.page)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from attrs import field
 
+from purekernel.analysis.check import check_image
 from purekernel.analysis.contents import Contents, read_contents
-from purekernel.analysis.findings import RULES, Finding, Severity
+from purekernel.analysis.diff.compare import compare, place_of
+from purekernel.analysis.diff.model import Change, ChangeKind, Comparison, FactChange
+from purekernel.analysis.findings import BUILD, RULES, Finding, Severity
 from purekernel.analysis.origins import Origin
 from purekernel.analysis.report.extensions import Extension, find_extensions
 from purekernel.analysis.report.origins import OriginFinder
 from purekernel.analysis.report.page import write_page
 from purekernel.analysis.report.space import Space, columns, measure
+from purekernel.analysis.system import Subject
 from purekernel.errors import PurekernelError
 from purekernel.formats.bzimage import kernel_release
 from purekernel.input import DEFAULT_LIMITS, Limits
@@ -49,15 +53,18 @@ class Report:
         return {"entries": self.entries, "hidden": self.hidden, "findings": self.findings}
 
 
-def make_report(address: str, *, limits: Limits = DEFAULT_LIMITS) -> Report:
+def make_report(
+    address: str, *, against: str | None = None, limits: Limits = DEFAULT_LIMITS
+) -> Report:
     """Return a page about the image at an address; the same image gives the same bytes.
 
     Args:
         address: the address of the image.
+        against: the address of an earlier image to compare with.
         limits: the limits of all that is read, together.
 
     Raises:
-        InputError, MissingPathError: nothing is at the address.
+        InputError, MissingPathError: nothing is at an address.
     """
     contents = read_contents(address, limits=limits)
     title = _own_name(address)
@@ -65,7 +72,13 @@ def make_report(address: str, *, limits: Limits = DEFAULT_LIMITS) -> Report:
     space = measure(contents, title, finder.find)
     extensions, unread = find_extensions(contents)
     faults = [*contents.faults, *finder.faults, *unread]
-    findings: Sequence[Finding] = ()
+    findings, unchecked = _check(contents, limits)
+    faults += unchecked
+    comparison = None
+    if against is not None:
+        found = compare(against, address, limits=limits)
+        faults += [fault for fault in found.faults if str(fault) not in map(str, faults)]
+        comparison = _comparison(found)
     document = {
         "version": 1,
         "tool": f"purekernel {__version__}",
@@ -75,14 +88,14 @@ def make_report(address: str, *, limits: Limits = DEFAULT_LIMITS) -> Report:
         "sources": [_source(origin) for origin in space.sources],
         "hasOrigins": finder.is_embedded,
         "extensions": [_extension(extension) for extension in extensions],
-        "comparison": None,
+        "comparison": comparison,
         **_limited("findings", [_finding(finding) for finding in findings]),
         "findingsCounts": {
             severity.value: count
             for severity in Severity
             if (count := sum(finding.severity is severity for finding in findings))
         },
-        "findingsNote": "",
+        "findingsNote": "The files of the base are checked too." if findings else "",
         **_limited("components", list(_components(extensions))),
         "componentsNote": "",
         **_limited("faults", [_text(str(fault)) for fault in faults]),
@@ -154,10 +167,57 @@ def _finding(finding: Finding) -> dict[str, str]:
         "code": finding.code,
         "severity": finding.severity.value,
         "title": RULES[finding.code].title,
-        "owner": _text(finding.owner.name),
+        # Without the base, all files seem to be of the build.
+        "owner": "" if finding.owner == BUILD else _text(finding.owner.name),
         "path": escape(finding.path),
         "message": _text(finding.message),
         "remedy": _text(finding.remedy),
+    }
+
+
+def _check(contents: Contents, limits: Limits) -> tuple[tuple[Finding, ...], list[PurekernelError]]:
+    """Return what will not run in an image, and what could not be checked."""
+    if contents.root is None:
+        return (), []
+    subject = Subject(root=contents.root, disc=contents.disc, kernel=contents.kernel, limits=limits)
+    try:
+        return check_image(subject), []
+    except PurekernelError as error:  # content that is read when it is needed
+        return (), [error]
+
+
+def _comparison(found: Comparison) -> dict[str, object]:
+    changes = [_change(change) for change in found.changes]
+    costs = [change.cost for change in found.changes if change.cost is not None]
+    return {
+        "old": _own_name(found.old.address),
+        "oldBytes": found.old.size_bytes,
+        "newBytes": found.new.size_bytes,
+        "isEstimate": any(cost.is_estimate for cost in costs),
+        "counts": {kind.value: found.count(kind) for kind in ChangeKind},
+        "facts": [_fact(fact) for fact in found.facts][:MOST_ROWS],
+        **_limited("changes", list(changes)),
+    }
+
+
+def _fact(fact: FactChange) -> list[str]:
+    """Return what changed, and the old and the new value."""
+    old, new = (
+        _text(value if value is not None else ", ".join(items) or "none")
+        for value, items in ((fact.old, fact.removed), (fact.new, fact.added))
+    )
+    return [_text(fact.subject), old, new]
+
+
+def _change(change: Change) -> dict[str, object]:
+    old_path = None if change.old_path is None else escape(change.old_path)
+    what = ", ".join(aspect.value for aspect in change.aspects)
+    return {
+        "kind": change.kind.value,
+        "path": place_of(change),
+        "oldPath": old_path,
+        "what": what or (f"{change.names:,} names" if change.names > 1 else ""),
+        "more": None if change.cost is None else change.cost.more_bytes,
     }
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.core import make_core_tree
 from fixtures.core_iso import make_core_iso
 from purekernel.analysis.report.collect import make_report
 from purekernel.errors import InputError
-from tests.analysis.images import pack, tree_of
+from tests.analysis.images import core, pack, program, put, tree_of
 from tests.analysis.report.images import HOSTILE, Page, make_iso, write_iso
 
 CORE = "boot/core.gz"
@@ -145,3 +146,31 @@ def test_damaged_origins_are_a_fault_and_unknown(tmp_path: Path) -> None:
 def test_missing_image_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         make_report(str(tmp_path / "gone.iso"))
+
+
+def test_changes_are_those_since_the_earlier_image(folder: Path) -> None:
+    old = folder / "old.iso"
+    root = make_core_tree()
+    put(root, "opt/gone", b"x" * 100)
+    old.write_bytes(make_core_iso(root=root))
+    page = Page(make_report(write_iso(folder, "new.iso"), against=str(old)).page)
+    comparison = page.data["comparison"]
+    assert comparison["old"] == "old.iso"
+    changes = {each["path"]: each["kind"] for each in comparison["changes"]}
+    assert changes[f"{CORE}:opt/gone"] == "removed"
+    assert changes[f"{CORE}:opt/hostile"] == "added"
+    assert changes["boot/core.gz"] == "changed"
+    assert comparison["counts"]["removed"] == 1
+    paths = set(page.paths())
+    assert {path for path, kind in changes.items() if kind != "removed"} <= paths
+
+
+def test_finding_names_the_file_that_will_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "image.iso"
+    root = core()
+    put(root, "bin/tool", program(b"libgone.so.1"))
+    path.write_bytes(make_core_iso(root=root))
+    page = Page(make_report(str(path)).page)
+    found = [(each["code"], each["path"]) for each in page.data["findings"]]
+    assert ("PK102", "bin/tool") in found
+    assert page.data["findingsCount"] == len(found)
