@@ -150,7 +150,7 @@ import tomllib
 with open("pyproject.toml", "rb") as stream:
     project = tomllib.load(stream)["project"]
 extras = project["optional-dependencies"]
-for requirement in (*project["dependencies"], *extras["dask"], *extras["lz4"], *extras["signatures"]):
+for requirement in (*project["dependencies"], *extras["dask"], *extras["lz4"], *extras["sbom"], *extras["signatures"]):
     print(re.sub(r">=([^,]+).*", r"==\1", requirement))
 PYTHON
   cat "$work/oldest.txt"

@@ -88,7 +88,9 @@ def test_paths_and_outputs_may_be_strings(image: Image, tmp_path: Path) -> None:
 def test_empty_request_is_refused(image: Image, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no output is named"):
         write_image(image, tmp_path, kinds=[])
-    with pytest.raises(UsageError, match="tce, rootfs, oci or disk: 'usb' is not a valid"):
+    with pytest.raises(
+        UsageError, match="tce, rootfs, oci, disk, sbom or provenance: 'usb' is not a valid"
+    ):
         write_image(image, tmp_path, kinds=["usb"])
     assert list(tmp_path.iterdir()) == []
 

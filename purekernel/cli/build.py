@@ -135,8 +135,19 @@ from purekernel.recipe.flavour import DISK_FORMATS, EMITS, LAYOUTS
     type=Words(*EMITS),
     help="What to write: iso, core (the initrds and the kernel), initrd (the second initrd alone), "
     "pxe (a folder for a TFTP or HTTP server), tce (the extensions for a partition), rootfs (the "
-    "root file system), oci (a container image), disk (a disk that boots); several with commas.  "
+    "root file system), oci (a container image), disk (a disk that boots), sbom, provenance; "
+    "several with commas.  "
     "[default: the recipe's, or iso]",
+)
+@click.option(
+    "--sbom",
+    is_flag=True,
+    help="Write NAME.cdx.json too, a CycloneDX bill of materials.",
+)
+@click.option(
+    "--provenance",
+    is_flag=True,
+    help="Write NAME.provenance.json too, which tells how the other files were made, as SLSA does.",
 )
 @click.option(
     "--rootfs-compression",

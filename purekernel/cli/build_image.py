@@ -58,6 +58,8 @@ def run_build(
     bundle: Path | None,
     sample: bool,
     emit: tuple[str, ...] | None,
+    sbom: bool,
+    provenance: bool,
     output: str | None,
     effort: str | None,
     modules: str,
@@ -82,6 +84,8 @@ def run_build(
     options["volume"] = {name: text for name in VOLUME if (text := options.pop(name)) is not None}
     packing: dict[str, Any] = {
         "kinds": emit,
+        "sbom": sbom,
+        "provenance": provenance,
         "effort": None if effort is None else Effort(effort),
         "nested": not no_nested,
         "changes": not no_changes and (printer.as_json or not quiet),

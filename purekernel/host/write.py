@@ -109,6 +109,9 @@ Closing = Callable[[Sequence[Output]], AbstractContextManager[tuple[str, Buffer]
 It is entered when all others are written, and left when all have their names.
 """
 
+About = Callable[[Sequence[Output]], tuple[str, Buffer]]
+"""Returns, for files that are written, the name and the content of a file about them."""
+
 
 def publish(
     folder: Path,
@@ -116,6 +119,7 @@ def publish(
     *,
     mode: int | None = None,
     option: str = "--output-dir",
+    about: About | None = None,
     closing: Closing | None = None,
 ) -> list[Output]:
     """Write files into ``folder``; create it if it is missing.
@@ -126,10 +130,12 @@ def publish(
             that writes it.
         mode: the mode of the files; ``None`` for the default of the host.
         option: the option with which users choose another folder, for messages.
+        about: gives one more file when those of ``contents`` are written; it is among the written.
         closing: gives one more file, which gets its name last.
 
     Returns:
-        The written files, in the order of ``contents``, without that of ``closing``.
+        The written files, in the order of ``contents``, and that of ``about``; not that of
+        ``closing``.
 
     Raises:
         OutputError: a file cannot be written. No file was changed then, unless a rename failed
@@ -137,6 +143,9 @@ def publish(
     """
     with _Outputs(mode, option) as outputs:
         for name, content in contents.items():
+            outputs.write(_output_path(folder, name), content)
+        if about is not None:
+            name, content = about(outputs.written)
             outputs.write(_output_path(folder, name), content)
         return outputs.commit_with(closing, folder)
 

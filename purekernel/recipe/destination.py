@@ -11,7 +11,7 @@ from typing import BinaryIO
 from purekernel.errors import UsageError
 from purekernel.host.checksums import CHECKSUMS, closing_checksums, load_checksums
 from purekernel.host.read import find_status
-from purekernel.host.write import Output, WriteOutput, publish, publish_file, send
+from purekernel.host.write import About, Output, WriteOutput, publish, publish_file, send
 from purekernel.recipe.flavour import FILE_ENDINGS, Emit
 from purekernel.records import frozen
 from purekernel.tree import Buffer
@@ -80,7 +80,11 @@ class Destination:
             load_checksums(self._checksum_folder)
 
     def write(
-        self, contents: Mapping[str, Buffer | WriteOutput], *, checksums: bool = False
+        self,
+        contents: Mapping[str, Buffer | WriteOutput],
+        *,
+        checksums: bool = False,
+        about: About | None = None,
     ) -> list[Output]:
         """Write the content of each output, by its path in a folder; return what was written.
 
@@ -89,6 +93,7 @@ class Destination:
         Args:
             contents: the contents, or functions that write them.
             checksums: whether their checksums are written beside them, too.
+            about: makes a further output for a folder, about the others.
 
         Raises:
             OutputError: an output cannot be written; existing files stay unchanged.
@@ -97,7 +102,7 @@ class Destination:
         folder = self._checksum_folder
         closing = closing_checksums(folder) if checksums and folder is not None else None
         if self.folder is not None:
-            return publish(self.folder, contents, closing=closing)
+            return publish(self.folder, contents, about=about, closing=closing)
         if self.file is not None:
             (content,) = contents.values()
             return [publish_file(self.file, content, closing=closing)]

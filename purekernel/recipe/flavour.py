@@ -34,6 +34,8 @@ class Emit(Enum):
     ROOTFS = "rootfs"
     OCI = "oci"
     DISK = "disk"
+    SBOM = "sbom"
+    PROVENANCE = "provenance"
 
 
 EMITS = tuple(kind.value for kind in Emit)
@@ -45,6 +47,7 @@ FILE_ENDINGS: Mapping[Emit, tuple[str, ...]] = {
     Emit.ROOTFS: (".tar", ".tar.gz", ".tgz", ".tar.zst"),
     Emit.OCI: (".tar",),
     Emit.DISK: (".img", ".raw", ".qcow2"),
+    Emit.SBOM: (".cdx.json",),
 }
 """The endings that a file name may have for an output that is one file, in lower case.
 

@@ -86,9 +86,10 @@ class OutputChoice(Placed):
             '"iso": the ISO; "core": the initrds and the kernel; "initrd": the second initrd; '
             '"pxe": a folder for a TFTP or HTTP server; "tce": the extensions for a partition, as '
             'a tar archive; "rootfs": the root file system, as a tar archive; "oci": a container '
-            'image; "disk": a disk that boots. If not given, the ISO, or for a base without a boot '
-            "loader, the initrds and the kernel; and the extensions for a partition if there are "
-            "any.",
+            'image; "disk": a disk that boots; "sbom": the bill of materials; '
+            '"provenance": how the other files were made. If not given, the ISO, or for a base '
+            "without a boot loader, the initrds and the kernel; and the extensions for a partition "
+            "if there are any.",
             Array(item=Choice(choices=EMITS), min_items=1, convert=once),
             ["iso", "pxe"],
         ),

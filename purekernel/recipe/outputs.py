@@ -70,9 +70,13 @@ class Outputs:
             ``Emit.INITRD`` gives the second initrd as ``NAME.gz``; ``Emit.PXE`` gives the folder
             ``NAME.pxe`` for a TFTP or HTTP server; ``Emit.TCE`` gives ``NAME.tce.tar``, the
             extensions for a writable partition; ``Emit.DISK`` gives ``NAME.img`` or
-            ``NAME.qcow2``, a disk that boots. Their values, such as ``"iso"``, are accepted
+            ``NAME.qcow2``, a disk that boots; ``Emit.SBOM`` gives ``NAME.cdx.json``, the bill of
+            materials; ``Emit.PROVENANCE`` gives ``NAME.provenance.json``, how the other files were
+            made. Their values, such as ``"iso"``, are accepted
             too. ``None`` for the recipe's, or else an ISO; for a base without a boot loader, the
             initrds and the kernel; and the extensions for a partition if there are any.
+        sbom: write the bill of materials, too.
+        provenance: write the provenance, too.
         effort: the effort of compression; ``None`` for the flavour's: the highest for production,
             balanced otherwise.
         nested: recompress gzip files inside the image, at efforts that do so.
@@ -92,6 +96,8 @@ class Outputs:
     file: Path | None = field(default=None, converter=_path)
     stream: BinaryIO | None = None
     kinds: tuple[Emit, ...] | None = field(default=None, converter=_kinds)
+    sbom: bool = False
+    provenance: bool = False
     effort: Effort | None = None
     nested: bool = True
     modules: Modules = Modules.REDO
@@ -123,12 +129,20 @@ class Outputs:
         """Return the kinds of files to write for ``recipe``.
 
         Raises:
-            UsageError: the recipe names an unknown kind.
+            UsageError: the recipe names an unknown kind, or the provenance is of no other file.
         """
         has_loader = not recipe.core.initrd or recipe.efi.is_given
         first = Emit.ISO if has_loader else Emit.CORE
         default = (first, *((Emit.TCE,) if recipe.extensions.tce else ()))
-        return self.kinds or _kinds(recipe.output.emit or None) or default
+        chosen = self.kinds or _kinds(recipe.output.emit or None) or default
+        more = ((self.sbom, Emit.SBOM), (self.provenance, Emit.PROVENANCE))
+        kinds = {*chosen, *(kind for is_wanted, kind in more if is_wanted)}
+        if kinds == {Emit.PROVENANCE}:
+            raise UsageError(
+                "the output provenance tells how other files were made, and there are none",
+                hint="name another output too, such as --emit iso,provenance",
+            )
+        return tuple(kind for kind in Emit if kind in kinds)
 
     def effort_for(self, flavour: Flavour | None) -> Effort:
         """Return the effort for an image of ``flavour``."""

@@ -9,16 +9,18 @@ from attrs import evolve
 
 from purekernel import plan as planning
 from purekernel import remaster
+from purekernel.analysis.components import Component
 from purekernel.errors import UsageError, raise_all
 from purekernel.razor.bundle import Bundle, load_bundle
 from purekernel.razor.microkernel import compose_bundle
 from purekernel.recipe.composition import Composition
 from purekernel.recipe.context import Context
 from purekernel.recipe.destination import Destination
-from purekernel.recipe.flavour import Flavour
+from purekernel.recipe.flavour import Emit, Flavour
 from purekernel.recipe.model import Recipe
 from purekernel.recipe.outputs import Outputs
 from purekernel.recipe.system import serial_faults
+from purekernel.remaster.components import bundle_components, recipe_components
 from purekernel.remaster.disc import WITH_ISO_FILES
 from purekernel.remaster.image import Image
 from purekernel.remaster.make import make_image
@@ -100,12 +102,17 @@ def _build(
     if isinstance(source, Recipe):
         _check_embed(source, outputs)
         with planning.open_plan_context(source, context, lock=lock) as plan_context:
-            gathered = planning.gather(plan_context, progress=context.progress)
+            # The files beside extensions have their licences.
+            is_complete = Emit.SBOM in outputs.kinds_for(source)
+            gathered = planning.gather(
+                plan_context, complete=is_complete, progress=context.progress
+            )
             with context.progress.step("assembling"):
                 composition = remaster.compose_recipe(gathered, context)
+                components = recipe_components(gathered)
             if source.output.embed and carried is None:
                 carried = remaster.embed_gathered(gathered, composition, context, outputs)
-            return _finish(with_carried(composition, carried), context, outputs)
+            return _finish(with_carried(composition, carried), components, context, outputs)
     if not isinstance(source, Bundle):
         with context.progress.step("reading the bundle"):
             source = load_bundle(source, limits=context.limits)
@@ -120,7 +127,7 @@ def _build(
     composition = evolve(composition, passes=(*serial, *composition.passes))
     if source.changes.output.embed and carried is None:
         carried = remaster.embed_unpacked(source, composition, context, outputs)
-    return _finish(with_carried(composition, carried), context, outputs)
+    return _finish(with_carried(composition, carried), bundle_components(source), context, outputs)
 
 
 def _check_embed(recipe: Recipe, outputs: Outputs) -> None:
@@ -141,10 +148,16 @@ def with_carried(composition: Composition, carried: Carried | None) -> Compositi
     return evolve(composition, iso_files={**composition.iso_files, **carried.files()})
 
 
-def _finish(composition: Composition, context: Context, outputs: Outputs) -> Image:
+def _finish(
+    composition: Composition,
+    components: tuple[Component, ...],
+    context: Context,
+    outputs: Outputs,
+) -> Image:
     outputs.destination.check_checksums()  # what is wrong is found before the work
     image = make_image(composition, context, outputs)
-    image = evolve(image, notes=(*image.notes, *find_notes(image)))
+    notes = (*image.notes, *find_notes(image))
+    image = evolve(image, notes=notes, components=components)
     if outputs.destination == Destination():
         return image
     replaced = load_replaced(image, outputs) if outputs.changes else {}

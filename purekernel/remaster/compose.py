@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import Any
 
 from attrs import evolve
 
@@ -37,6 +36,7 @@ from purekernel.recipe.model import Recipe
 from purekernel.recipe.overlays import Overlays
 from purekernel.remaster.accounts import account_changes
 from purekernel.remaster.changes import change_passes
+from purekernel.remaster.components import extension_origin
 from purekernel.remaster.system import system_passes
 from purekernel.repos.tinycore import Extension, resolve_kernel
 from purekernel.repos.tinycore.placement import (
@@ -326,14 +326,6 @@ class Assembly:
             for content in (extension.file, *extension.companions.values()):
                 self.sources.add_content(content, origin)
             yield extension
-
-
-def extension_origin(extension: Extension[Any]) -> Origin:
-    """Return where the files of an extension come from: itself, or the package it is made of."""
-    record = extension.record
-    if record is None:
-        return Origin(OriginKind.EXTENSION, extension.name)
-    return Origin(OriginKind.PACKAGE, record.name, record.version.text)
 
 
 def _edit(table: str) -> Origin:

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from attrs import field
 
+from purekernel.analysis.components import Component
 from purekernel.analysis.diff.model import Comparison
 from purekernel.analysis.findings import Finding
 from purekernel.analysis.origins import Origins
@@ -72,6 +73,7 @@ class Image:
         tce: the content of the folder of extensions for a writable partition; ``None`` without
             any.
         findings: what the build added to the image that will not run, the worst first.
+        components: what it was made of, in order.
         origins: where each file of ``root``, ``iso`` and ``tce`` comes from.
         iso_losses: losses that make writing an ISO an error. Empty if ``kinds`` has an ISO.
         effort: the effort of compression.
@@ -109,6 +111,7 @@ class Image:
     notes: tuple[str, ...] = ()
     tce: Tree | None = None
     findings: tuple[Finding, ...] = ()
+    components: tuple[Component, ...] = field(default=(), repr=False)
     origins: Origins = field(default=Origins(), repr=False)
     iso_losses: tuple[BootLoss, ...] = ()
     effort: Effort = Effort.BALANCED

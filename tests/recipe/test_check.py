@@ -250,8 +250,8 @@ CORPUS = {
     ),
     "[output]\nemit = ['iso', 'usb']": (
         (
-            "line 2: item 2 of 'emit' must be iso, core, initrd, pxe, tce, rootfs, oci or disk, "
-            'got "usb"'
+            "line 2: item 2 of 'emit' must be iso, core, initrd, pxe, tce, rootfs, oci, disk, "
+            'sbom or provenance, got "usb"'
         ),
         'write, for example, emit = ["iso", "pxe"]',
     ),

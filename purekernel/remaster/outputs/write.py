@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from functools import partial
+from pathlib import Path
 
 from attrs import evolve
 
@@ -14,7 +15,7 @@ from purekernel.formats.boot_losses import refuse_losses
 from purekernel.formats.tar import build_tar
 from purekernel.host.checksums import CHECKSUMS
 from purekernel.host.windows_names import check_windows_name
-from purekernel.host.write import Output, WriteOutput, with_holes
+from purekernel.host.write import About, Output, WriteOutput, with_holes
 from purekernel.progress import Progress, Silent
 from purekernel.recipe.flavour import Emit, InitrdLayout
 from purekernel.recipe.model import Recipe
@@ -23,8 +24,10 @@ from purekernel.remaster.disc import no_tce
 from purekernel.remaster.image import Image
 from purekernel.remaster.outputs.disk import build_disk
 from purekernel.remaster.outputs.oci import build_oci, oci_name, write_oci_archive
+from purekernel.remaster.outputs.provenance import PROVENANCE_ENDING, build_provenance
 from purekernel.remaster.outputs.pxe import build_pxe_files, find_left_out
 from purekernel.remaster.outputs.rootfs import archive_compression, rootfs_name, write_rootfs
+from purekernel.remaster.outputs.sbom import SBOM_ENDING, build_sbom
 from purekernel.repos.tinycore.placement import TCE
 from purekernel.rootfs.ownership import STAFF_GROUP, TC_USER
 from purekernel.threads import running_executor
@@ -86,7 +89,18 @@ def write_outputs(
         refuse_losses(image.iso_losses, source=image.name)
     image = _fit(image, outputs)
     with (progress or Silent()).step("writing"), running_executor(jobs=jobs) as executor:
-        return outputs.destination.write(_contents(image, wanted, executor), checksums=True)
+        return outputs.destination.write(
+            _contents(image, wanted, executor),
+            checksums=True,
+            about=_provenance_of(image, outputs) if Emit.PROVENANCE in wanted else None,
+        )
+
+
+def _provenance_of(image: Image, outputs: Outputs) -> About:
+    """Return what makes the provenance of the files that are written."""
+    folder = outputs.folder or Path()
+    name = image.name + PROVENANCE_ENDING
+    return lambda written: (name, build_provenance(image, written, folder))
 
 
 def find_notes(image: Image) -> list[str]:
@@ -138,6 +152,8 @@ def _boot_contents(image: Image, wanted: Iterable[Emit]) -> dict[str, Buffer | W
             contents[f"{image.name}.pxe/{path}"] = content
     if Emit.TCE in wanted:
         contents[f"{image.name}.tce.tar"] = build_tce(image)
+    if Emit.SBOM in wanted:
+        contents[image.name + SBOM_ENDING] = build_sbom(image)
     if Emit.DISK in wanted:
         contents[image.name + image.disk.file_ending] = with_holes(build_disk(image).write)
     return contents
@@ -215,5 +231,7 @@ def output_names(
         Emit.ROOTFS: [rootfs_name(name, recipe.rootfs.compression)],
         Emit.DISK: [name + recipe.disk.file_ending],
         Emit.OCI: [oci_name(name, archive=recipe.oci.archive)],
+        Emit.SBOM: [name + SBOM_ENDING],
+        Emit.PROVENANCE: [name + PROVENANCE_ENDING],
     }
     return [*(path for kind in kinds for path in names[kind]), CHECKSUMS]
