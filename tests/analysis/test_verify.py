@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from fixtures.compress import gzip
 from fixtures.core import make_core_tree
 from fixtures.core_iso import BOOT_IMAGE, make_core_iso
 from purekernel.analysis.results import Check, Result
 from purekernel.analysis.verify import Pinned, Verification, verify_image
+from purekernel.formats.cpio import build_cpio
 from purekernel.formats.iso import HybridDisk, build_iso, parse_iso
 from purekernel.formats.partitions import (
     GPT_BASIC_DATA,
@@ -236,6 +238,13 @@ def test_damaged_core_is_a_fault_and_the_disc_is_still_verified(tmp_path: Path) 
     assert len(done.faults) == 1
     assert failures(done) == []
     assert "boot-info-table" in {check.kind for check in done.checks}
+
+
+def test_core_whose_end_is_missing_fails_though_its_first_files_are_shown(tmp_path: Path) -> None:
+    core = gzip(build_cpio(make_core_tree()))
+    done = verify(tmp_path, make_core_iso(core=core[: len(core) * 3 // 4]))
+    assert [kind for kind, _detail in failures(done)] == ["archive"]
+    assert done.faults == ()
 
 
 def test_sums_beside_the_image_are_compared(tmp_path: Path, intact: bytes) -> None:
