@@ -26,6 +26,7 @@ _FOLDERS = {"load_folder", "load_root_folder", "load_layer"}
 
 # What matches the above, and reads no format.
 _NO_READERS = {
+    "purekernel/analysis/diff/containers.py": "selects the reader",
     "purekernel/encode/joining.py": "joins blocks that were just written",
     "purekernel/formats/archive.py": "selects the reader",
     "purekernel/formats/cpio/writer.py": "iterates over what it writes",

@@ -228,7 +228,7 @@ def test_each_of_the_two_commands_is_one_line() -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/gathering.md"])
 def test_options_named_by_a_page_exist(page: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("build", "bundle", "deps", "fetch", "init", "lock"):
+    for name in ("build", "bundle", "deps", "fetch", "init", "lock", "rebuild"):
         assert main([name, "--help"]) == 0
     helped = capsys.readouterr().out
     text = (ROOT / page).read_text(encoding="utf-8")
