@@ -22,6 +22,9 @@ __all__ = ["Origin", "OriginKind", "OriginMap", "Origins", "parse_origins"]
 
 VERSION = 1
 
+# The place of the file on an ISO or disk.
+ORIGINS_PATH = b"boot/purekernel/origins.json"
+
 # A source is an extension, a package, an overlay or a table of the recipe. Images have some
 # hundreds of them.
 MAX_SOURCES = 20_000
@@ -87,6 +90,20 @@ class Origins:
         """Return the origins that some file has, in order."""
         found = self.root.sources() | self.disc.sources() | self.tce.sources()
         return sorted(found, key=lambda origin: origin.sort_key)
+
+    def with_overlays(self, names: Mapping[str, str]) -> Origins:
+        """Return the origins with other names of overlays, given by their present names."""
+
+        def renamed(origin: Origin) -> Origin:
+            if origin.kind is not OriginKind.OVERLAY:
+                return origin
+            return Origin(origin.kind, names.get(origin.name, origin.name), origin.version)
+
+        maps = {
+            name: OriginMap({path: renamed(origin) for path, origin in tree.marks.items()})
+            for name, tree in self._trees()
+        }
+        return Origins(**maps)
 
     def to_json(self) -> bytes:
         """Return the origins as JSON; equal origins give the same bytes.

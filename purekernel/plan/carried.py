@@ -68,6 +68,8 @@ class Carried:
         inputs: the local inputs.
         hidden: keys of the recipe that are left out because they are secrets.
         environment: names of the environment variables that hold passwords.
+        names: the paths and URLs that the build was given, each with what stands for it in
+            ``recipe``. They are not carried.
     """
 
     recipe: bytes = field(repr=False)
@@ -79,6 +81,7 @@ class Carried:
     inputs: tuple[LocalInput, ...] = ()
     hidden: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(factory=dict, repr=False)
 
     def files(self) -> dict[bytes, Buffer]:
         """Return the files of the image that carry it, by path."""

@@ -95,6 +95,10 @@ class _Embedding:
             findings=evolve(self._recipe.findings, strict=False),
         )
         values = recipe_values(recipe, self._convert)
+        names = dict(self._texts)
+        for given, absolute in zip(self._recipe.overlays, recipe.overlays, strict=True):
+            if given.path is not None and absolute.path in names:
+                names[given.path] = names[absolute.path]
         lock = None if self._lock is None else relocate(self._lock, self._texts, self._pin)
         releases = installed_releases()
         header = (
@@ -118,6 +122,7 @@ class _Embedding:
             inputs=tuple(self._inputs.values()),
             hidden=tuple(self._hidden),
             environment=_variables(recipe.accounts),
+            names=names,
         )
 
     def add(self, local: LocalInput, name: str, used: str) -> str:

@@ -120,6 +120,8 @@ class Composition:
             name more than once if several tables cut from it.
         made_layers: how many of ``layers``, from the first, are not the user's but made from
             extensions, packages and gems.
+        carried_names: for an image that carries its recipe, the names of overlays, each with what
+            stands for it there; ``None`` for others.
         sources: where contents come from that the layers without an origin, and the files of the
             ISO, hold.
         suggest: returns, for names of missing files, the extensions of the mirrors that have them;
@@ -145,6 +147,7 @@ class Composition:
     notes: tuple[str, ...] = ()
     extensions: Sequence[tuple[str, Tree]] = ()
     made_layers: int = 0
+    carried_names: Mapping[str, str] | None = None
     sources: Sources = field(factory=Sources, repr=False)
     suggest: Callable[[Iterable[str]], Mapping[str, tuple[str, ...]]] | None = None
 

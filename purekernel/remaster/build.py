@@ -11,6 +11,7 @@ from purekernel import plan as planning
 from purekernel import remaster
 from purekernel.analysis.components import Component
 from purekernel.errors import UsageError, raise_all
+from purekernel.fetch.urls import portable_name
 from purekernel.razor.bundle import Bundle, load_bundle
 from purekernel.razor.microkernel import compose_bundle
 from purekernel.recipe.composition import Composition
@@ -145,7 +146,12 @@ def with_carried(composition: Composition, carried: Carried | None) -> Compositi
     """Return the composition of an image that carries its recipe; ``None`` for nothing."""
     if carried is None:
         return composition
-    return evolve(composition, iso_files={**composition.iso_files, **carried.files()})
+    names = {portable_name(text): portable_name(new) for text, new in carried.names.items()}
+    return evolve(
+        composition,
+        iso_files={**composition.iso_files, **carried.files()},
+        carried_names=names,
+    )
 
 
 def _finish(

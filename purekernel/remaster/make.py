@@ -8,6 +8,7 @@ from functools import partial
 
 from attrs import evolve
 
+from purekernel.analysis.origins import ORIGINS_PATH
 from purekernel.encode.encoders import Effort
 from purekernel.errors import PurekernelError, UsageError, inside, raise_all
 from purekernel.formats.compress import compress
@@ -194,11 +195,28 @@ def _lay_out(
         metadata=metadata,
     )
     origins.disc.follow(medium.iso, generated("boot files for UEFI"), sources=composition.sources)
+    if composition.carried_names is not None:
+        medium = evolve(medium, iso=_with_origins(medium.iso, composition, origins, metadata))
     notes = [*medium.notes]
     hybrid = add_hybrid(
         medium.boot, medium.iso, composition.recipe.iso, default=efi is not None, notes=notes
     )
     return evolve(medium, boot=hybrid, notes=tuple(notes))
+
+
+def _with_origins(
+    iso: Tree, composition: Composition, origins: ImageTracker, metadata: Metadata
+) -> Tree:
+    """Return the ISO with the file that says where each file of the image comes from."""
+    assert composition.carried_names is not None  # noqa: S101  # of the caller
+    iso = iso.copy()
+    put_file(iso, ORIGINS_PATH, b"", metadata=metadata)
+    origins.disc.follow(iso, generated("where each file comes from"))
+    found = origins.result(composition).with_overlays(composition.carried_names)
+    iso = iso.copy()
+    put_file(iso, ORIGINS_PATH, found.to_json(), metadata=metadata)
+    origins.disc.follow(iso, generated("where each file comes from"))
+    return iso
 
 
 def _check_outputs(composition: Composition, kinds: tuple[Emit, ...]) -> None:

@@ -117,6 +117,7 @@ def rebuild(
     with tempfile.TemporaryDirectory(prefix="purekernel-") as folder:
         relocation = _Relocation(carried, _with_names(carried, found, Path(folder)), inputs)
         recipe = relocation.recipe(values)
+        carried = evolve(carried, names=relocation.names())
         source: Recipe | Bundle = recipe
         if carried.bundle is not None:
             source = _bundle(carried, found, recipe, limits)
@@ -254,6 +255,10 @@ class _Relocation:
             values.setdefault(table, {}).setdefault(name, {})[key] = secret
         data = build_recipe(values, "")
         return parse_recipe(data, source=_CARRIED_RECIPE, folder=Path())
+
+    def names(self) -> dict[str, str]:
+        """Return the paths of this host, each with what stands for it in the carried recipe."""
+        return {new: text for text, new in self._texts.items()}
 
     def lock(self) -> Lock | None:
         """Return the lock file with the paths of this host."""

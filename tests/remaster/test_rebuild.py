@@ -127,6 +127,7 @@ def test_image_carries_recipe_lock_and_digests(folder: Path) -> None:
     files = carried_files(path)
     assert sorted(files) == [
         "boot/purekernel/inputs.json",
+        "boot/purekernel/origins.json",
         "boot/purekernel/purekernel.lock",
         "boot/purekernel/recipe.toml",
     ]

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from purekernel.analysis.contents import Contents, Part
 from purekernel.analysis.nested import EXTENSION_FOLDERS
-from purekernel.analysis.origins import Origin, OriginKind, OriginMap, Origins, parse_origins
+from purekernel.analysis.origins import (
+    ORIGINS_PATH,
+    Origin,
+    OriginKind,
+    OriginMap,
+    Origins,
+    parse_origins,
+)
 from purekernel.errors import PurekernelError
 from purekernel.formats.address import SEPARATOR
 from purekernel.formats.detect import FileKind
@@ -13,8 +20,6 @@ from purekernel.input import Input
 from purekernel.rootfs.ownership import START_SCRIPTS
 from purekernel.tree import File, Symlink
 from purekernel.tree.path import escape, name, parent
-
-EMBEDDED = b"boot/purekernel/origins.json"
 
 # tce-load mounts extensions there, and links their files.
 _MOUNTS = b"/tmp/tcloop/"  # a path in the image
@@ -44,10 +49,10 @@ class OriginFinder:
 
     def _read(self) -> Origins | None:
         for part in self._contents.parts:
-            node = part.tree.get(EMBEDDED)
+            node = part.tree.get(ORIGINS_PATH)
             if isinstance(node, File):
                 shown = f"{part.place}{SEPARATOR}" if part.place else ""
-                address = f"{self._contents.address}{SEPARATOR}{shown}{EMBEDDED.decode()}"
+                address = f"{self._contents.address}{SEPARATOR}{shown}{ORIGINS_PATH.decode()}"
                 try:
                     return parse_origins(Input(node.content, name=address))
                 except PurekernelError as error:
