@@ -1,4 +1,4 @@
-"""Check whether what is in an image will run."""
+"""Run all checks of an image."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from attrs import evolve
 
+from purekernel.analysis.attributes import check_attributes, check_silenced
+from purekernel.analysis.boot_files import check_boot_files
 from purekernel.analysis.findings import Finding, sort_findings
+from purekernel.analysis.firmware import check_firmware
 from purekernel.analysis.libraries import LoadableLibraries
+from purekernel.analysis.links import check_broken_links, check_links
 from purekernel.analysis.modules import check_modules
 from purekernel.analysis.programs import Runs, check_programs, machine_of_root
 from purekernel.analysis.scripts import check_scripts
+from purekernel.analysis.secrets import check_keys, check_passwords
 from purekernel.analysis.system import Subject, System
 from purekernel.analysis.zram import check_zram
 from purekernel.formats.bzimage import is_64_bit
@@ -22,7 +27,7 @@ _SUGGESTED = ("PK102", "PK301", "PK302")
 
 
 def check_image(subject: Subject, suggest: Suggest | None = None) -> tuple[Finding, ...]:
-    """Return what will not run in an image, the worst first. Files of the base are not checked.
+    """Return what is wrong in an image, the worst first. What is as in the base is not checked.
 
     Args:
         subject: the image.
@@ -52,6 +57,14 @@ def _findings(subject: Subject) -> Iterator[Finding]:
         yield from check_programs(part, libraries, runs)
         yield from check_scripts(part)
         yield from check_modules(part, system.release)
+        yield from check_firmware(part, system.release)
+        yield from check_links(part, system.all_extensions)
+        yield from check_attributes(part)
+        yield from check_keys(part)
+    yield from check_broken_links(system)
+    yield from check_silenced(system)
+    yield from check_passwords(system)
+    yield from check_boot_files(subject)
     yield from check_zram(subject, system.release)
 
 

@@ -16,7 +16,7 @@ from purekernel.tree import File, display
 from purekernel.tree.path import join
 
 _FOLDERS = (MODULES, b"usr/" + MODULES, LOCAL_MODULES)
-_SUFFIXES = (b".ko", b".ko.gz", b".ko.xz", b".ko.zst")
+SUFFIXES = (b".ko", b".ko.gz", b".ko.xz", b".ko.zst")
 _VERMAGIC = b"\0vermagic="
 _MOST_MAGIC_BYTES = 256
 
@@ -35,8 +35,8 @@ def check_modules(part: OwnedFiles, release: str | None) -> Iterator[Finding]:
         return
     folders: dict[bytes, list[bytes]] = {}
     for path in part.files:
-        if path.endswith(_SUFFIXES):
-            folder = _release_folder(path)
+        if path.endswith(SUFFIXES):
+            folder = release_folder(path)
             if folder is not None:
                 folders.setdefault(folder, []).append(path)
     for folder, paths in folders.items():
@@ -70,7 +70,8 @@ def _check_built(owner: FileOwner, path: bytes, node: File, release: str) -> Ite
         )
 
 
-def _release_folder(path: bytes) -> bytes | None:
+def release_folder(path: bytes) -> bytes | None:
+    """Return the folder of a release that a module is in; ``None`` if it is elsewhere."""
     for folder in _FOLDERS:
         if path.startswith(folder + b"/"):
             release, slash, _rest = path[len(folder) + 1 :].partition(b"/")
@@ -78,17 +79,22 @@ def _release_folder(path: bytes) -> bytes | None:
     return None
 
 
-def _built_for(path: bytes, node: File) -> str | None:
-    """Return the kernel release in a module's vermagic; ``None`` if it cannot be read."""
+def read_module(path: bytes, node: File) -> bytes | None:
+    """Return the content of a kernel module, unpacked; ``None`` if it cannot be read."""
     try:
         file = Input(node.content, name=display(path), limits=LIMITS)
         if detect(file.data) in (FileKind.GZIP, FileKind.XZ, FileKind.ZSTD):
             file = file.unpacked(unpack(file))
     except PurekernelError:
         return None
-    content = bytes(file.data)
-    start = content.find(_VERMAGIC)
-    if start < 0:
+    return bytes(file.data)
+
+
+def _built_for(path: bytes, node: File) -> str | None:
+    """Return the kernel release in a module's vermagic; ``None`` if it cannot be read."""
+    content = read_module(path, node)
+    start = -1 if content is None else content.find(_VERMAGIC)
+    if content is None or start < 0:
         return None
     start += len(_VERMAGIC)
     magic = content[start : start + _MOST_MAGIC_BYTES].partition(b"\0")[0]

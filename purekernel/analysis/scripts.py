@@ -31,7 +31,7 @@ SEARCHED = (
 )
 
 # Where scripts are that run at boot, by a name alone, or by another script.
-_COMMANDS = (
+COMMANDS = (
     *SEARCHED,
     START_SCRIPTS,
     b"opt",
@@ -96,7 +96,7 @@ def check_scripts(part: OwnedFiles) -> Iterator[Finding]:
         missing = _missing(found, part.view)
         if missing is None:
             continue
-        code = "PK301" if parent(path) in _COMMANDS else "PK302"
+        code = "PK301" if parent(path) in COMMANDS else "PK302"
         yield Finding(
             code=code,
             owner=part.owner,

@@ -9,7 +9,7 @@ Source: usr/bin/tce-load and usr/bin/tce-setup of Tiny Core.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from attrs import field
@@ -50,6 +50,7 @@ class Subject:
         stock_disc: the files of the base's ISO; likewise.
         origins: where the files of ``root`` come from: owners and their files. Of several that
             have a path, the last one counts.
+        owner_of: returns where a file of ``root`` comes from; by default by ``origins``.
         kernel: the kernel.
         words: the words of the kernel line, if no menu on the disc has it.
         limits: limits on what is read.
@@ -61,6 +62,7 @@ class Subject:
     stock_root: Tree = field(factory=Tree)
     stock_disc: Tree = field(factory=Tree)
     origins: Sequence[tuple[FileOwner, Tree]] = ()
+    owner_of: Callable[[bytes], FileOwner] | None = None
     kernel: Input | None = None
     words: Sequence[str] = ()
     limits: Limits = DEFAULT_LIMITS
@@ -137,13 +139,17 @@ class OwnedFiles:
 
     Attributes:
         owner: where the files come from.
-        files: the files to check, by path.
+        files: the files with new contents, by path.
+        nodes: all nodes that are new, or have other contents, modes or owners than in the base.
         view: what is there when they are used.
+        is_mounted: whether they are in an extension, not in the root file system.
     """
 
     owner: FileOwner
     files: dict[bytes, File]
+    nodes: dict[bytes, Node]
     view: View
+    is_mounted: bool = False
 
 
 @frozen(kw_only=True, eq=False)
@@ -165,6 +171,11 @@ class StoredExtension:
     is_stock: bool = False
 
 
+def marker_of(extension: str) -> bytes:
+    """Return the path of the file for which tce-load takes an extension as loaded."""
+    return join(START_SCRIPTS, extension.removesuffix(TCZ).encode("utf-8", "surrogateescape"))
+
+
 class System:
     """The system that an image boots to.
 
@@ -174,6 +185,8 @@ class System:
     Attributes:
         release: the release of the kernel; ``None`` if it is unknown.
         faults: a finding for each extension that cannot be read.
+        silenced: the extensions that are to be loaded at boot, and are not, because a file of
+            their name says that they are loaded already.
     """
 
     def __init__(self, subject: Subject) -> None:
@@ -181,6 +194,7 @@ class System:
         self.faults: list[Finding] = []
         self.release = _release(subject)
         self._stored = self._read_extensions()
+        self.silenced: list[StoredExtension] = []
         self._loaded = self._load()
         self.view = View([subject.root, *(extension.tree for extension in self._loaded.values())])
 
@@ -198,25 +212,38 @@ class System:
     def _part(self, extension: StoredExtension, view: View) -> OwnedFiles:
         root = self.subject.root
         # tce-load does not replace what is there.
-        files = {
-            path: node
-            for path, node in extension.tree.walk()
-            if isinstance(node, File) and path not in root
-        }
+        nodes = {path: node for path, node in extension.tree.walk() if path not in root}
         return OwnedFiles(
-            owner=FileOwner(OwnerKind.EXTENSION, extension.name), files=files, view=view
+            owner=FileOwner(OwnerKind.EXTENSION, extension.name),
+            files=_files(nodes),
+            nodes=nodes,
+            view=view,
+            is_mounted=True,
         )
 
     def _root_parts(self) -> Iterator[OwnedFiles]:
         stock = self.subject.stock_root
-        files: dict[FileOwner, dict[bytes, File]] = {}
+        nodes: dict[FileOwner, dict[bytes, Node]] = {}
+        same: set[bytes] = set()
         for path, node in self.subject.root.walk():
-            if isinstance(node, File) and not _is_same(stock.get(path), node):
-                files.setdefault(self._owner(path), {})[path] = node
-        for owner, owned in files.items():
-            yield OwnedFiles(owner=owner, files=owned, view=self.view)
+            old = stock.get(path)
+            if old is node:
+                continue
+            if isinstance(node, File) and _is_same(old, node):
+                same.add(path)
+                if _has_same_rights(old, node):
+                    continue
+            elif not isinstance(node, File) and _is_unchanged(old, node):
+                continue
+            nodes.setdefault(self.owner(path), {})[path] = node
+        for owner, owned in nodes.items():
+            files = {path: node for path, node in _files(owned).items() if path not in same}
+            yield OwnedFiles(owner=owner, files=files, nodes=owned, view=self.view)
 
-    def _owner(self, path: bytes) -> FileOwner:
+    def owner(self, path: bytes) -> FileOwner:
+        """Return where a file of the root file system comes from."""
+        if self.subject.owner_of is not None:
+            return self.subject.owner_of(path)
         for owner, tree in reversed(self.subject.origins):
             if path in tree:
                 return BUILD if owner == BASE else owner
@@ -286,7 +313,9 @@ class System:
                 if isinstance(listed, File) and shelf:
                     names = bytes(listed.content).decode("utf-8", "replace").split()
                     for extension in self._closure(names, shelf):
-                        if not self._is_installed(extension.name):
+                        if self._is_installed(extension.name):
+                            self.silenced.append(extension)
+                        else:
                             loaded.setdefault(extension.name, extension)
         return loaded
 
@@ -318,8 +347,12 @@ class System:
         return wanted
 
     def _is_installed(self, extension: str) -> bool:
-        marker = join(START_SCRIPTS, extension.removesuffix(TCZ).encode())
-        return marker in self.subject.root
+        return marker_of(extension) in self.subject.root
+
+    @cached_property
+    def all_extensions(self) -> View:
+        """The files of all extensions in the image, loaded at boot or not."""
+        return View([each.tree for shelf in self._stored.values() for each in shelf.values()])
 
     def _view_of(self, extension: StoredExtension, shelf: dict[str, StoredExtension]) -> View:
         further = [
@@ -328,6 +361,10 @@ class System:
             if each.name not in self._loaded
         ]
         return View([*self.view.trees, *further])
+
+
+def _files(nodes: Mapping[bytes, Node]) -> dict[bytes, File]:
+    return {path: node for path, node in nodes.items() if isinstance(node, File)}
 
 
 def _readable(node: File) -> bytes:
@@ -344,6 +381,23 @@ def _is_same(stock: Node | None, node: File) -> bool:
         isinstance(stock, File)
         and stock.size_bytes == node.size_bytes
         and (stock.source is node.source or stock.content == node.content)
+    )
+
+
+def _has_same_rights(stock: Node | None, node: Node) -> bool:
+    """Say whether a node has the mode and the owners that the base has at its path."""
+    if stock is None:
+        return False
+    old, new = stock.metadata, node.metadata
+    return (old.mode, old.uid, old.gid) == (new.mode, new.uid, new.gid)
+
+
+def _is_unchanged(stock: Node | None, node: Node) -> bool:
+    """Say whether a node that is no file is as in the base, apart from its time."""
+    if not _has_same_rights(stock, node) or type(stock) is not type(node):
+        return False
+    return not isinstance(node, Symlink) or (
+        isinstance(stock, Symlink) and stock.target == node.target
     )
 
 

@@ -36,13 +36,13 @@ Exit status:
   {FAILURE:<3}  something is wrong with an input or output
   {WRONG_USAGE:<3}  wrong usage
   {NETWORK_FAILURE:<3}  the network or a server failed; a later run may succeed
-  {FINDINGS:<3}  something in the image will not run, and --strict is given
+  {FINDINGS:<3}  a finding in the image is an error, and --strict is given
   {INTERRUPTED:<3}  interrupted, such as by Ctrl-C
 """
 
 
 _COMMANDS = (
-    "build", "bundle", "cache", "cat", "deps", "diff", "fetch", "info", "init", "inspect",
+    "build", "bundle", "cache", "cat", "deps", "diff", "fetch", "info", "init", "inspect", "lint",
     "lock", "ls", "rebuild", "report", "run", "schema", "search", "show", "tool", "verify",
 )  # fmt: skip
 
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with ``arguments`` (``sys.argv``'s by default); return its exit status.
 
     0 is success, 1 an error in an input or output, 2 wrong usage, 3 a failure of the network or
-    of a server, 4 findings of a strict build, 130 an interruption.
+    of a server, 4 findings of a strict build or check, 130 an interruption.
     """
     restore_signals = end_on_signals()
     if sys.stderr is None:  # closed by the calling process

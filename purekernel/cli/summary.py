@@ -84,18 +84,7 @@ def summarize(
             "bytes": len(image.kernel),
             "sha256": hashlib.sha256(image.kernel).hexdigest(),
         },
-        "findings": [
-            {
-                "code": finding.code,
-                "severity": finding.severity.value,
-                "owner": {"kind": finding.owner.kind.value, "name": finding.owner.name},
-                "path": finding.path,
-                "message": finding.message,
-                "remedy": finding.remedy,
-                "subject": finding.subject,
-            }
-            for finding in image.findings
-        ],
+        "findings": [finding.json() for finding in image.findings],
         "releases": installed_releases(),
         "seconds": {
             **{words: round(taken, 4) for words, taken in seconds.items()},

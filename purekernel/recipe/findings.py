@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from attrs import field
 
 from purekernel.recipe.keys import Placed, key
@@ -16,13 +14,25 @@ IGNORED = Text(
     words='the code of a finding, such as "PK302", and perhaps a path or pattern after a colon: '
     '"PK302:usr/local/share/*"',
 )
-_ENTRY = re.compile(r"(PK[0-9]{3})(?::/*(.*))?", re.DOTALL)
+SELECTED = Text(
+    pattern=r"^PK[0-9]{0,3}(?!\n)$",
+    words='the code of a finding, or its start: "PK301", or "PK7" for all that begin so',
+)
 
 
 @frozen(kw_only=True)
 class FindingChoice(Placed):
     """What to do with findings."""
 
+    select: tuple[str, ...] = field(
+        default=(),
+        metadata=key(
+            "Select",
+            "Findings to report, by codes or starts of codes. Default: all.",
+            Array(item=SELECTED),
+            ["PK1", "PK601"],
+        ),
+    )
     ignore: tuple[str, ...] = field(
         default=(),
         metadata=key(
@@ -37,13 +47,3 @@ class FindingChoice(Placed):
         default=False,
         metadata=key("Strict", "Whether findings that are errors stop the build.", FLAG, True),
     )
-
-    def ignored(self) -> list[tuple[str, bytes | None]]:
-        """Return the code of each entry, and its path or pattern, if it has one."""
-        entries = []
-        for text in self.ignore:
-            match = _ENTRY.fullmatch(text)
-            if match is not None:
-                path = match[2]
-                entries.append((match[1], None if path is None else path.encode()))
-        return entries

@@ -541,7 +541,7 @@ class Recipe(Placed):
         metadata=table(
             "findings",
             "Findings",
-            "What to do with findings: what is added to the image and will not run there, such as "
+            "What to do with findings: what is added to the image and will not work there, such as "
             "a program whose libraries are missing.",
             FindingChoice,
         ),

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from purekernel.analysis.check import check_image
-from purekernel.analysis.findings import BASE, FileOwner, Finding, OwnerKind, Severity
+from purekernel.analysis.findings import (
+    BASE,
+    BUILD,
+    FileOwner,
+    Finding,
+    OwnerKind,
+    Severity,
+    sort_findings,
+)
+from purekernel.analysis.menus import check_disc_menus
+from purekernel.analysis.selection import parse_selection
 from purekernel.analysis.system import Subject
-from purekernel.errors import FindingError, raise_all
+from purekernel.errors import FindingError, inside, raise_all
 from purekernel.input import Input, Limits
 from purekernel.recipe.composition import Composition
 from purekernel.recipe.findings import FindingChoice
-from purekernel.rootfs.patterns import Pattern, parse_pattern
 from purekernel.tree import Tree, display
 
 
@@ -43,7 +54,11 @@ def find_findings(
         limits=limits,
     )
     choice = composition.recipe.findings
-    findings, notes = _without_ignored(check_image(subject, composition.suggest), choice)
+    found = [
+        *check_image(subject, composition.suggest),
+        *check_disc_menus(disc, base.iso, base.boot, lambda _path: BUILD),
+    ]
+    findings, notes = _select(sort_findings(found), choice)
     if choice.strict:
         raise_all(
             FindingError(
@@ -70,28 +85,17 @@ def _origins(composition: Composition, stock: Tree) -> list[tuple[FileOwner, Tre
     ]
 
 
-def _without_ignored(
+def _select(
     findings: tuple[Finding, ...], choice: FindingChoice
 ) -> tuple[tuple[Finding, ...], list[str]]:
-    entries = [
-        (text, code, None if path is None else parse_pattern(path))
-        for text, (code, path) in zip(choice.ignore, choice.ignored(), strict=True)
-    ]
-    used: set[str] = set()
-    kept = []
-    for finding in findings:
-        matching = [text for text, code, pattern in entries if _is_ignored(finding, code, pattern)]
-        used.update(matching)
-        if not matching:
-            kept.append(finding)
+    """Return the findings that count, and notes about entries that apply to none."""
     place = choice.place("ignore")
-    notes = [
+    with inside(choice.place("select")):
+        selected = parse_selection(select=choice.select)
+    with inside(place):
+        selection = evolve(parse_selection(ignore=choice.ignore), select=selected.select)
+    kept, unused = selection.apply(findings)
+    return kept, [
         f"{place}: {text} applies to no finding" if place else f"{text} applies to no finding"
-        for text in dict.fromkeys(choice.ignore)
-        if text not in used
+        for text in unused
     ]
-    return tuple(kept), notes
-
-
-def _is_ignored(finding: Finding, code: str, pattern: Pattern | None) -> bool:
-    return finding.code == code and (pattern is None or pattern.matches(finding.path))

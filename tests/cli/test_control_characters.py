@@ -156,6 +156,7 @@ COMMANDS: dict[str, list[str]] = {
         "inspect --usage --depth 9 {}/root",
         "inspect {}/core.gz:h\x1b[2J",
     ],
+    "lint": ["lint {}/image.tcz", "lint {}/root", "lint {}/gone"],
     "lock": ["lock --recipe {}/purekernel.toml"],
     "ls": ["ls -l {}/image.tcz", "ls -R {}/root", "ls {}/image.tcz:gone", "ls {}/gone/x"],
     "report": ["report {}/gone", "report {}/image.tcz -o {}/gone/h\x1b[2J/report.html"],

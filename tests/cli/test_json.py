@@ -95,6 +95,7 @@ def run(capsys: pytest.CaptureFixture[str], *command: str, status: int = 0) -> A
         ("ls root.tcz", "ls"),
         ("verify root.tcz", "verify"),
         ("report root.tcz", "report"),
+        ("lint core.gz", "lint"),
         ("tool advdef -z core.gz", "tool advdef, tool recompress"),
         ("tool recompress --effort fast root.tcz", "tool advdef, tool recompress"),
         ("tool deb2tcz lshw.deb", "tool deb2tcz"),
