@@ -7,6 +7,7 @@ include/linux/module.h; lib/udev/firmware.sh of Tiny Core.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterator
 
 from purekernel.analysis.findings import Finding, shown
@@ -20,8 +21,11 @@ from purekernel.tree.path import join, name
 _FOLDERS = (b"lib/firmware", b"usr/local/lib/firmware", b"usr/lib/firmware")
 _COMPRESSED = (b"", b".xz", b".zst", b".gz")
 
-# An entry of the section .modinfo; NUL is before it, or the section's first byte.
-_ASKED = re.compile(rb"(?<![0-9A-Za-z_])firmware=([^\0]{1,255})\0")
+# An entry of the section .modinfo. (A pattern that begins with text is searched ten times as fast.)
+_ASKED = re.compile(rb"firmware=([^\0]{1,255})\0")
+
+# What another key, such as "my_firmware=", has in front of the word.
+_OF_A_NAME = frozenset(string.ascii_letters.encode() + string.digits.encode() + b"_")
 
 
 def check_firmware(part: OwnedFiles, release: str | None) -> Iterator[Finding]:
@@ -41,9 +45,10 @@ def check_firmware(part: OwnedFiles, release: str | None) -> Iterator[Finding]:
         folder = release_folder(path)
         if folder is None or (release is not None and name(folder) != release.encode()):
             continue
-        content = read_module(path, node)
-        for match in _ASKED.finditer(content or b""):
-            asked.setdefault(match[1], path)
+        content = read_module(path, node) or b""
+        for match in _ASKED.finditer(content):
+            if match.start() == 0 or content[match.start() - 1] not in _OF_A_NAME:
+                asked.setdefault(match[1], path)
     for firmware, path in asked.items():
         if _is_there(firmware, part.view, release):
             continue
