@@ -1,13 +1,14 @@
 """Checking whole images beside unpacking them and searching them with find and modinfo.
 
-Run with ``python -m benchmarks.lint``, with genisoimage, cpio, gzip, findutils and kmod installed. The
-shared mirror is looked for where PUREKERNEL_SHARED says, by default in ``../shared/mirror``.
+Run with ``python -m benchmarks.lint``, with genisoimage, cpio, gzip, findutils and kmod installed.
+The shared mirror is looked for where PUREKERNEL_SHARED says, by default in ``../shared/mirror``.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import random
 import sys
 import tempfile
 from functools import partial
@@ -19,6 +20,8 @@ from purekernel.formats.core_iso import parse_base
 from purekernel.formats.cpio import build_cpio
 from purekernel.input import Input
 from purekernel.tree import Metadata, put_file
+
+LARGE_BYTES = 36_000_000
 
 # What a user would do by hand: a part of what we check, and without a verdict.
 PEER = """\
@@ -47,26 +50,27 @@ def main() -> None:
     iso = top / "release" / "Core-current.iso"
     if not iso.is_file():
         sys.exit(f"no Core in {top}")
-    print("| what | MB | purekernel, s | CPU s | MB of memory | by hand, s | CPU s |")
-    print("|---|---|---|---|---|---|---|")
+    print("| what | MB | purekernel, s | CPU s | by hand, s | CPU s |")
+    print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         large = work / "large.gz"
         large.write_bytes(make_large(iso, sorted((top / "tcz").glob("*.tcz"))))
-        for what, image in (("Core 4.4", iso), ("core with 29 extensions, twice", large)):
+        for what, image in (("Core 4.4", iso), ("core with 29 extensions", large)):
             measure(what, image, work, runs=runs)
 
 
 def make_large(iso: Path, extensions: list[Path]) -> bytes:
-    """Return a core that loads all extensions at boot, and has them in a mirror too."""
+    """Return a core that loads all extensions at boot, and has random data up to 36 MB."""
     root = parse_base(Input(iso.read_bytes(), name=iso.name)).root.copy()
     metadata = Metadata(mode=0o644)
     for file in extensions:
-        content = file.read_bytes()
-        for folder in ("tmp/builtin/optional", "tmp/tinycorelinux/4.x/x86/tcz"):
-            put_file(root, f"{folder}/{file.name}".encode(), content, metadata=metadata)
+        path = f"tmp/builtin/optional/{file.name}".encode()
+        put_file(root, path, file.read_bytes(), metadata=metadata)
     listed = "".join(f"{file.name}\n" for file in extensions).encode()
     put_file(root, b"tmp/builtin/onboot.lst", listed, metadata=metadata)
+    rest = LARGE_BYTES - iso.stat().st_size - sum(file.stat().st_size for file in extensions)
+    put_file(root, b"opt/data", random.Random(0).randbytes(rest), metadata=metadata)
     return gzip(build_cpio(root))
 
 
@@ -84,7 +88,7 @@ def measure(what: str, image: Path, work: Path, *, runs: int) -> None:
     size = image.stat().st_size / 1e6
     print(
         f"| {what} | {size:.1f} | {us.seconds:.2f} | {us.cpu_seconds:.2f} | "
-        f"{us.peak_bytes / 1e6:.0f} | {them.seconds:.2f} | {them.cpu_seconds:.2f} |"
+        f"{them.seconds:.2f} | {them.cpu_seconds:.2f} |"
     )
 
 

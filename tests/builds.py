@@ -33,11 +33,14 @@ from purekernel.recipe.iso_files import IsoChoice
 from purekernel.recipe.request import Request, bundle_changes, join_request
 from purekernel.records import frozen
 
-# What a build of the sample prints on stderr: the sample has no Ruby for its program.
-SAMPLE_FINDING = (
+# What a build of the sample as a bundle prints on stderr: it has neither Ruby nor dmidecode.
+SAMPLE_FINDINGS = (
     "purekernel: note: PK301 error: dependencies/razor-microkernel-overlay.tar.gz: "
     "'/usr/local/bin/rz_mk_init.rb' is run by '/usr/bin/env', which is missing: add an extension "
     "that has it\n"
+    "purekernel: note: PK501 warning: dependencies/razor-microkernel-overlay.tar.gz: "
+    "'/usr/sbin/dmidecode' leads to '/usr/local/sbin/dmidecode', which is missing: delete the "
+    "link, or add its target\n"
 )
 
 AnyPath = str | os.PathLike[str]

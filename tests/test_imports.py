@@ -53,6 +53,7 @@ FUNCTIONS = {
         "cli/info.py": "info_command",
         "cli/init.py": "init_command",
         "cli/inspect.py": "inspect_command",
+        "cli/lint.py": "lint_command",
         "cli/lock.py": "lock_command",
         "cli/ls.py": "ls_command",
         "cli/parameters.py": "Size.convert",

@@ -141,6 +141,14 @@ class Contents:
             if part.kind is FileKind.SQUASHFS and (not part.place or part.place.endswith(TCZ))
         )
 
+    def fault_of(self, part: Part) -> PurekernelError | None:
+        """Return why a part could be read only to some position; ``None`` if it is whole."""
+        for fault in self.faults:
+            location = fault.location
+            if location is not None and part.file is not None and location.file == part.file.name:
+                return fault
+        return None
+
     def part(self, place: str) -> Part | None:
         """Return the part at a place, or ``None``."""
         return next((part for part in self.parts if part.place == place), None)

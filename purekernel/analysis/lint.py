@@ -173,8 +173,9 @@ def check_contents(
     faults: list[PurekernelError] = []
     root_owner, disc_owner = _owners(contents, faults)
     findings: list[Finding] = []
-    if contents.root is None:
-        # Nothing is known of what these files will see.
+    initrds = [part for part in contents.parts if part.kind is FileKind.CPIO]
+    if contents.root is None or any(map(contents.fault_of, initrds)):
+        # It is not known what else these files will see.
         for part in _lone_parts(contents):
             owned = _owned(part)
             findings += [*check_attributes(owned), *check_keys(owned)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from attrs import field
@@ -115,7 +115,7 @@ def verify_image(
     checks = [*_verify_beside(address, contents, limits, faults)]
     checks += _verify_boot(contents)
     for part in contents.parts:
-        checks += _verify_archive(part, contents.faults)
+        checks += _verify_archive(part, contents.fault_of(part))
     checks += _verify_metadata(contents)
     checks += _verify_md5(contents)
     checks += _verify_lists(contents)
@@ -197,14 +197,13 @@ def _verify_boot(contents: Contents) -> Iterator[Check]:
         yield from verify_boot_code(disk)
 
 
-def _verify_archive(part: Part, faults: Iterable[PurekernelError]) -> Iterator[Check]:
+def _verify_archive(part: Part, fault: PurekernelError | None) -> Iterator[Check]:
     """Yield the check of an initrd: compressed data have checksums, which unpacking compares."""
-    if part.kind is not FileKind.CPIO or part.file is None:
+    if part.kind is not FileKind.CPIO:
         return
-    for fault in faults:
-        if fault.location is not None and fault.location.file == part.file.name:
-            yield Check.of_error(ARCHIVE, part.place, fault)
-            return
+    if fault is not None:
+        yield Check.of_error(ARCHIVE, part.place, fault)
+        return
     names = sum(1 for path, _node in part.tree.walk() if path)
     compression = "" if part.compression is None else f"{part.compression.name.lower()}, "
     yield Check(ARCHIVE, part.place, Result.OK, f"unpacks: {compression}{names} names")

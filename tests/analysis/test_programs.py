@@ -203,7 +203,9 @@ def test_extension_that_is_already_installed_is_not_loaded() -> None:
     subject = image(
         {"usr/local/tce.installed/lib": b""}, builtin={"user.tcz": user, "lib.tcz": lib}
     )
-    assert [each.code for each in check_image(subject)] == ["PK102"]
+    codes = [each.code for each in check_image(subject)]
+    assert "PK102" in codes
+    assert {code for code in codes if code < "PK5"} == {"PK102"}
 
 
 def test_extensions_on_the_disc_are_loaded_and_those_of_the_base_are_not_checked() -> None:
@@ -377,7 +379,8 @@ def test_file_that_the_root_has_already_is_not_checked_in_an_extension() -> None
 
 
 def test_root_without_programs_is_not_compared() -> None:
-    assert found({"bin/a": static(EM_ARM, 32)}, stock=Tree()) == []
+    rows = found({"bin/a": static(EM_ARM, 32)}, stock=Tree())
+    assert [row for row in rows if row[0] < "PK5"] == []
 
 
 def test_loader_of_a_program_is_found_through_links() -> None:

@@ -75,7 +75,9 @@ def test_core_has_no_findings() -> None:
     """Its files are checked here as if they were new."""
     base = core_44()
     kernel = Input(base.kernel.content, name="vmlinuz")
-    assert check_image(Subject(root=base.root, stock_root=Tree(), kernel=kernel)) == ()
+    found = check_image(Subject(root=base.root, stock_root=Tree(), kernel=kernel))
+    # tests/analysis/test_lint.py has those of its links, rights and passwords.
+    assert [each for each in found if each.code < "PK5"] == []
 
 
 @frozen(kw_only=True)

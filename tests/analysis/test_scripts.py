@@ -53,7 +53,10 @@ def test_missing_interpreter_of_a_command_is_an_error() -> None:
     ["opt/bootlocal.sh", "usr/local/tce.installed/x", "usr/local/etc/init.d/x", "sbin/x"],
 )
 def test_script_that_runs_at_boot_is_an_error(path: str) -> None:
-    assert found({path: b"#!/usr/bin/perl\n"}) == [("PK301", "this build", path, "/usr/bin/perl")]
+    rows = found({path: b"#!/usr/bin/perl\n"})
+    assert [row for row in rows if row[0] < "PK5"] == [
+        ("PK301", "this build", path, "/usr/bin/perl")
+    ]
 
 
 def test_missing_interpreter_of_another_script_is_a_note() -> None:
@@ -96,4 +99,4 @@ def test_carriage_return_is_named() -> None:
 def test_relative_interpreter_and_script_that_is_not_executable_are_no_finding() -> None:
     subject = image({"opt/x": b"#!perl -w\n"})
     put(subject.root, "opt/y", b"#!/usr/bin/perl\n", mode=0o644)
-    assert check_image(subject) == ()
+    assert [each.code for each in check_image(subject) if each.code < "PK5"] == []

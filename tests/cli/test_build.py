@@ -20,7 +20,7 @@ from fixtures.bundle import make_bundle, make_bundle_tree
 from purekernel.cli import main
 from purekernel.formats.tar import build_tar
 from purekernel.tree import Directory, File, Metadata, Tree
-from tests.builds import SAMPLE_FINDING
+from tests.builds import SAMPLE_FINDINGS
 from tests.processes import DEFAULT_SIGNALS, environment, purekernel
 
 FILE = Metadata(mode=0o644)
@@ -61,7 +61,7 @@ def test_iso_replaces_the_earlier_one_and_its_path_is_printed(
 ) -> None:
     assert main(["build", "bundle.tar.gz", "--iso-version", "0.9.0.1"]) == 0
     out, err = capsys.readouterr()
-    assert err == SAMPLE_FINDING
+    assert err == SAMPLE_FINDINGS
     data = (folder / ISO).read_bytes()
     assert data[0x8001:0x8006] == b"CD001"
     assert out.splitlines() == [
@@ -104,7 +104,7 @@ def test_output_goes_to_stdout_and_the_summary_to_stderr(folder: Path) -> None:
     )  # fmt: skip
     assert done.stdout[0x8001:0x8006] == b"CD001"
     digest = hashlib.sha256(done.stdout).hexdigest()
-    lines = done.stderr.decode().removesuffix(SAMPLE_FINDING).splitlines()
+    lines = done.stderr.decode().removesuffix(SAMPLE_FINDINGS).splitlines()
     assert lines[-2:] == [f"stdout  {len(done.stdout) / 1e6:.2f} MB", f"  sha256:{digest}"]
     untouched(folder)
 
@@ -118,7 +118,7 @@ def test_pipe_that_closes_early_ends_the_build_without_traceback(folder: Path) -
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        assert process.stderr.read().decode() in ("", SAMPLE_FINDING)
+        assert process.stderr.read().decode() in ("", SAMPLE_FINDINGS)
         assert process.wait() == 1
 
 
@@ -147,9 +147,9 @@ def test_quiet_prints_findings_only_and_verbose_prints_each_step(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["build", "bundle.tar.gz", "--quiet"]) == 0
-    assert capsys.readouterr() == ("", SAMPLE_FINDING)
+    assert capsys.readouterr() == ("", SAMPLE_FINDINGS)
     assert main(["build", "bundle.tar.gz", "--verbose"]) == 0
-    shown = capsys.readouterr().err.removesuffix(SAMPLE_FINDING)
+    shown = capsys.readouterr().err.removesuffix(SAMPLE_FINDINGS)
     steps = [line.split("s  ", 1)[1] for line in shown.splitlines()]
     assert steps[:2] == ["reading the bundle", "unpacking the base ISO"]
     assert steps[-1] == "writing"
@@ -579,7 +579,7 @@ def test_progress_on_a_terminal_is_erased_at_the_end(folder: Path) -> None:
     out, _err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert b"reading the bundle" in shown or b"compressing" in shown or b"writing" in shown
-    shown = shown.removesuffix(SAMPLE_FINDING.replace("\n", "\r\n").encode())
+    shown = shown.removesuffix(SAMPLE_FINDINGS.replace("\n", "\r\n").encode())
     assert shown.endswith((b"\x1b[?25h\r\x1b[1A\x1b[2K", b"\x1b[2K", b"\x1b[?25h"))
     assert b"\x1b" not in out
 

@@ -19,7 +19,7 @@ import pytest
 
 from purekernel.cli import main
 from purekernel.encode.encoders import Effort
-from tests.builds import SAMPLE_FINDING, Encoding, make_image
+from tests.builds import SAMPLE_FINDINGS, Encoding, make_image
 from tests.ordinary import ordinary_user
 from tests.processes import environment, purekernel
 
@@ -143,7 +143,7 @@ def test_killed_builds_leave_a_valid_cache(site: Path, expected: bytes, tmp_path
     done = purekernel(
         str(cache), " ".join(moments), *command(site, cache, out), cwd=tmp_path, script=KILLED
     )
-    assert set(done.stderr.splitlines(keepends=True)) <= {SAMPLE_FINDING}
+    assert set(done.stderr.splitlines(keepends=True)) <= {SAMPLE_FINDINGS}
     ends = [line.split() for line in done.stdout.splitlines()]
     assert [moment for moment, _status, _broken in ends] == moments
     killed = [
@@ -191,7 +191,7 @@ sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 def test_concurrent_builds_give_the_same_bytes(site: Path, expected: bytes, tmp_path: Path) -> None:
     cache, out = tmp_path / "cache", tmp_path / "out"
     done = purekernel("4", out, *command(site, cache, out), cwd=tmp_path, script=SIDE_BY_SIDE)
-    assert (done.returncode, done.stderr) == (0, 4 * SAMPLE_FINDING)
+    assert (done.returncode, done.stderr) == (0, 4 * SAMPLE_FINDINGS)
     for number in range(4):
         assert (out / str(number) / "core.gz").read_bytes() == expected
     assert all(is_whole(path) for path in entries(cache))
@@ -434,7 +434,7 @@ def test_build_succeeds_with_a_limit_on_file_sizes(
         "sys.exit(main(sys.argv[1:]))\n"
     )
     done = purekernel(*command(site, cache, out), cwd=tmp_path, script=script)
-    assert (done.returncode, done.stderr) == (0, SAMPLE_FINDING)
+    assert (done.returncode, done.stderr) == (0, SAMPLE_FINDINGS)
     assert (out / "core.gz").read_bytes() == expected
     some = [path.stat().st_size for path in entries(cache)]
     assert some

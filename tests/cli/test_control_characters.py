@@ -20,6 +20,7 @@ from purekernel.cli import app, main
 from purekernel.cli.terminal import escaped
 from purekernel.formats.cpio import build_cpio
 from purekernel.formats.ld_cache import CacheFormat, LdCacheEntry, build_ld_cache
+from purekernel.formats.tar import build_tar
 from purekernel.tree import Device, DeviceKind, Directory, File, Metadata, Symlink, Tree
 from tests import debs
 from tests.cli.test_lock import RECIPE
@@ -118,6 +119,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     for name, content in beside.items():
         (top / "mirror" / TCZ / name).write_bytes(content)
+    setuid = Tree(Directory(metadata=Metadata(mode=0o755)))
+    setuid.add(HOSTILE_BYTES, File(metadata=Metadata(mode=0o4777), content=b"x"))
+    (top / "setuid.tar").write_bytes(build_tar(setuid))
     overlay = top / "overlay"
     overlay.mkdir()
     (overlay / ".mtree").write_bytes(b"#mtree\n./a type=file contents=" + b"h\\033[2J\n")
@@ -156,7 +160,7 @@ COMMANDS: dict[str, list[str]] = {
         "inspect --usage --depth 9 {}/root",
         "inspect {}/core.gz:h\x1b[2J",
     ],
-    "lint": ["lint {}/image.tcz", "lint {}/root", "lint {}/gone"],
+    "lint": ["lint {}/setuid.tar", "lint {}/gone", "lint {}/h\x1b[2J"],
     "lock": ["lock --recipe {}/purekernel.toml"],
     "ls": ["ls -l {}/image.tcz", "ls -R {}/root", "ls {}/image.tcz:gone", "ls {}/gone/x"],
     "report": ["report {}/gone", "report {}/image.tcz -o {}/gone/h\x1b[2J/report.html"],

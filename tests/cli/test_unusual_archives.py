@@ -20,7 +20,7 @@ from purekernel.formats.squashfs import parse_squashfs
 from purekernel.formats.tar import parse_tar
 from purekernel.input import Input
 from purekernel.tree import File, Metadata, Tree
-from tests.builds import SAMPLE_FINDING
+from tests.builds import SAMPLE_FINDINGS
 from tests.debs import deb, entry
 
 RELEASE = "3.0.3-purekernel"
@@ -99,7 +99,8 @@ def test_build_notes_unusual_bundle_base_and_overlay(
     assert all(note.startswith(start) for note, start in zip(found, starts, strict=True)), found
     assert main([*command, "--quiet"]) == 0
     shown = capsys.readouterr().err.splitlines()
-    shown.remove(SAMPLE_FINDING.removesuffix("\n"))
+    for line in SAMPLE_FINDINGS.splitlines():
+        shown.remove(line)
     assert sorted(shown) == sorted(notes_as_lines(notes))
     image = build("b.tar")
     assert f"Core-current.iso: boot/core.gz: {OPEN_NOTE}" in image.notes

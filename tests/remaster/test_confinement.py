@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.bundle import SAMPLE
-from tests.builds import SAMPLE_FINDING
+from tests.builds import SAMPLE_FINDINGS
 from tests.oracles import require
 from tests.processes import UNPRIVILEGED, environment, purekernel
 
@@ -119,7 +119,7 @@ def test_unprivileged_user_with_empty_path_builds_the_same_image(
 ) -> None:
     bundle = readable_sample(open_folder)
     done = purekernel("build", bundle, *EMIT, cwd=open_folder, script=UNPRIVILEGED)
-    assert (done.returncode, done.stderr) == (0, SAMPLE_FINDING)
+    assert (done.returncode, done.stderr) == (0, SAMPLE_FINDINGS)
     made = open_folder / "rz_mk_dev-image.1.iso"
     assert made.stat().st_uid != 0
     mine = purekernel("build", bundle, *EMIT, cwd=tmp_path)

@@ -24,7 +24,7 @@ from purekernel.recipe.outputs import Modules
 from purekernel.remaster.core import Unpacking, build_archive, measure_unpacking, pack_core
 from purekernel.rootfs.modules import unpack_modules
 from purekernel.tree import File, Metadata, Tree, content_bytes, merge
-from tests.builds import SAMPLE_FINDING, Encoding, make_image
+from tests.builds import SAMPLE_FINDINGS, Encoding, make_image
 from tests.shared import core_iso
 
 FOLDER = b"lib/modules/3.0.3-tinycore/kernel/"
@@ -159,7 +159,7 @@ def test_both_summaries_have_both_figures(bundle: str, capsys: pytest.CaptureFix
     )
     assert len(line) <= 80
     assert main([*command, "--quiet"]) == 0
-    assert capsys.readouterr() == ("", SAMPLE_FINDING)
+    assert capsys.readouterr() == ("", SAMPLE_FINDINGS)
 
 
 @pytest.mark.slow
