@@ -141,7 +141,13 @@ def lint_image(address: str, *, base: str | None = None, limits: Limits = DEFAUL
     Raises:
         InputError, MissingPathError: nothing is at an address.
     """
-    contents = read_contents(address, limits=limits)
+    return lint_contents(read_contents(address, limits=limits), base=base, limits=limits)
+
+
+def lint_contents(
+    contents: Contents, *, base: str | None = None, limits: Limits = DEFAULT_LIMITS
+) -> Lint:
+    """Return the findings of an image that was read; see :func:`lint_image`."""
     found, faults = check_contents(contents, limits)
     known: set[str] = set()
     names: list[str] = []

@@ -8,17 +8,16 @@ from collections.abc import Iterable
 
 from attrs import field
 
-from purekernel.analysis.check import check_image
 from purekernel.analysis.contents import Contents, read_contents
 from purekernel.analysis.diff.compare import compare, place_of
 from purekernel.analysis.diff.model import Change, ChangeKind, Comparison, FactChange
-from purekernel.analysis.findings import BUILD, RULES, Finding, Severity
-from purekernel.analysis.origins import Origin
+from purekernel.analysis.findings import RULES, Finding, Severity
+from purekernel.analysis.lint import Lint, lint_contents, with_plural
+from purekernel.analysis.origins import Origin, OriginKind
 from purekernel.analysis.report.extensions import Extension, find_extensions
 from purekernel.analysis.report.origins import OriginFinder
 from purekernel.analysis.report.page import write_page
 from purekernel.analysis.report.space import Space, columns, measure
-from purekernel.analysis.system import Subject
 from purekernel.errors import PurekernelError
 from purekernel.formats.bzimage import kernel_release
 from purekernel.input import DEFAULT_LIMITS, Limits
@@ -28,6 +27,13 @@ from purekernel.version import __version__
 
 # A page is for people. Of longer lists, the first are shown, and how many more there are.
 MOST_ROWS = 5_000
+
+
+# What of the origins is a component that others made.
+_COMPONENTS = (
+    OriginKind.BASE, OriginKind.EXTENSION, OriginKind.PACKAGE, OriginKind.GEM,
+    OriginKind.OVERLAY,
+)  # fmt: skip
 
 
 @frozen(kw_only=True, eq=False)
@@ -72,8 +78,9 @@ def make_report(
     space = measure(contents, title, finder.find)
     extensions, unread = find_extensions(contents)
     faults = [*contents.faults, *finder.faults, *unread]
-    findings, unchecked = _check(contents, limits)
-    faults += unchecked
+    lint = lint_contents(contents, limits=limits)
+    findings = lint.findings
+    faults += [fault for fault in lint.faults if str(fault) not in map(str, faults)]
     comparison = None
     if against is not None:
         found = compare(against, address, limits=limits)
@@ -95,8 +102,8 @@ def make_report(
             for severity in Severity
             if (count := sum(finding.severity is severity for finding in findings))
         },
-        "findingsNote": "The files of the base are checked too." if findings else "",
-        **_limited("components", list(_components(extensions))),
+        "findingsNote": _note_of_base(lint),
+        **_limited("components", list(_components(extensions, space.sources))),
         "componentsNote": "",
         **_limited("faults", [_text(str(fault)) for fault in faults]),
     }
@@ -167,23 +174,19 @@ def _finding(finding: Finding) -> dict[str, str]:
         "code": finding.code,
         "severity": finding.severity.value,
         "title": RULES[finding.code].title,
-        # Without the base, all files seem to be of the build.
-        "owner": "" if finding.owner == BUILD else _text(finding.owner.name),
+        "owner": _text(finding.owner.name),
         "path": escape(finding.path),
         "message": _text(finding.message),
         "remedy": _text(finding.remedy),
     }
 
 
-def _check(contents: Contents, limits: Limits) -> tuple[tuple[Finding, ...], list[PurekernelError]]:
-    """Return what will not run in an image, and what could not be checked."""
-    if contents.root is None:
-        return (), []
-    subject = Subject(root=contents.root, disc=contents.disc, kernel=contents.kernel, limits=limits)
-    try:
-        return check_image(subject), []
-    except PurekernelError as error:  # content that is read when it is needed
-        return (), [error]
+def _note_of_base(lint: Lint) -> str:
+    if not lint.base:
+        return ""
+    names = f" ({' or '.join(lint.bases)})" if lint.bases else ""
+    found = with_plural(len(lint.base), "finding")
+    return f"{found} in the base itself{_text(names)} are left out; lint --base shows them."
 
 
 def _comparison(found: Comparison) -> dict[str, object]:
@@ -221,12 +224,19 @@ def _change(change: Change) -> dict[str, object]:
     }
 
 
-def _components(extensions: Iterable[Extension]) -> Iterable[dict[str, str]]:
+def _components(
+    extensions: Iterable[Extension], sources: Iterable[Origin | None]
+) -> Iterable[dict[str, str]]:
+    """Yield the extensions, then what else files come from that has a version or a name."""
+    names = {extension.name for extension in extensions}
     for extension in extensions:
         yield {
             "name": extension.name, "kind": "extension", "version": extension.version,
-            "licence": extension.licence, "sha256": "",
+            "licence": extension.licence,
         }  # fmt: skip
+    for origin in sources:
+        if origin is not None and origin.kind in _COMPONENTS and origin.name not in names:
+            yield {**_source(origin), "licence": ""}
 
 
 def _text(text: str) -> str:

@@ -106,16 +106,17 @@
   let legendOfFolders = [];
   function colourFolders() {
     const whole = sizeOf(state.top);
-    let groups = ordered(state.top).filter((entry) => sizeOf(entry) > 0);
+    const inside = (folder) => ordered(folder).filter((entry) => sizeOf(entry) > 0 && kinds[entry] !== "r");
+    let groups = inside(state.top);
     while (groups.length < COLOURS - 1) {
       const large = groups.find((entry) => isOpenable(entry) && sizeOf(entry) > 0.3 * whole);
       if (large === undefined) break;
-      groups = groups.filter((entry) => entry !== large).concat(ordered(large).filter((entry) => sizeOf(entry) > 0));
+      groups = groups.filter((entry) => entry !== large).concat(inside(large));
       groups.sort((a, b) => sizeOf(b) - sizeOf(a) || a - b);
     }
     const own = new Map(groups.slice(0, COLOURS - 1).map((entry, index) => [entry, index]));
     legendOfFolders = [...own].map(([entry, index]) => [names[entry] + (isOpenable(entry) ? "/" : ""), index]);
-    if (groups.length > own.size) legendOfFolders.push(["others", UNKNOWN_COLOUR]);
+    legendOfFolders.push(["others", UNKNOWN_COLOUR]);
     folderColour = new Uint8Array(COUNT).fill(UNKNOWN_COLOUR);
     for (let entry = state.top + 1; entry < COUNT; entry++) {
       folderColour[entry] = own.get(entry) ?? (parents[entry] > state.top ? folderColour[parents[entry]] : UNKNOWN_COLOUR);
@@ -123,6 +124,7 @@
   }
 
   function colourOf(entry) {
+    if (kinds[entry] === "r") return UNKNOWN_COLOUR; // no file
     if (state.colour === "origin") return ORIGIN_COLOURS[data.sources[origins[entry]].kind];
     if (state.colour === "change") return CHANGE_COLOURS[changeOf[entry]];
     return folderColour[entry];
@@ -835,7 +837,6 @@
       ["Kind", "text", (row) => row.kind],
       ["Version", "text", (row) => row.version, (row) => row.version || "–"],
       ["Licence", "text", (row) => row.licence, (row) => row.licence || "–"],
-      ["SHA-256", "text", (row) => row.sha256, (row) => make("span", { class: "path", text: row.sha256 || "–" })],
     ], list, { label: "Components", count: data.componentsCount });
   }
 
