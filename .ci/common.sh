@@ -38,6 +38,9 @@ packages=(
   util-linux wget xorriso xz-utils zstd
 )
 
+# For the tests marked nightly, and the slices of them.
+nightly_packages=(chromium)
+
 # For .ci/windows-python, which only the nightly work and one of its slices need.
 windows_packages=(gcc-mingw-w64-x86-64-win32 wine wine64)
 
@@ -55,7 +58,7 @@ part() {
 install_checkers() {
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-    "${packages[@]}" >"$work/apt.log" 2>&1 || { cat "$work/apt.log"; exit 1; }
+    "${packages[@]}" "$@" >"$work/apt.log" 2>&1 || { cat "$work/apt.log"; exit 1; }
 }
 
 # start_beside FUNCTION TITLE: call it while other parts run, because it mostly waits for downloads.
