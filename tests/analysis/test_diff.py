@@ -262,6 +262,14 @@ def test_changed_library_shows_its_needed_libraries_soname_and_versions() -> Non
     ]
 
 
+def test_needed_versions_are_listed_in_the_order_of_their_numbers() -> None:
+    needs = {b"libc.so.6": [b"GLIBC_2.34", b"GLIBC_2.4", b"GLIBC_2.28"]}
+    new = library(b"l", b"libc.so.6", needed_versions=needs)
+    assert compare_files("lib/l", library(b"l", b"libc.so.6"), new) == [
+        "    needed versions: + libc.so.6 GLIBC_2.4, + libc.so.6 GLIBC_2.28, + libc.so.6 GLIBC_2.34"
+    ]
+
+
 def test_library_for_another_machine_shows_both_machines() -> None:
     old, new = library(b"l"), library(b"l", machine=62, bits=64, kind=ET_DYN)
     assert compare_files("lib/l", old, new) == ["    machine: x86 -> x86_64"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -166,13 +167,19 @@ def _elf(file: Input) -> dict[str, Fact]:
     return _module(file) if found is None else _object(found)
 
 
+def _by_numbers(version: str) -> list[tuple[int, str]]:
+    """Return a sort key that puts GLIBC_2.4 before GLIBC_2.34."""
+    return [(int(part) if part.isdecimal() else -1, part) for part in re.split("([0-9]+)", version)]
+
+
 def _object(found: ElfObject) -> dict[str, Fact]:
     facts: dict[str, Fact] = {
         "machine": machine_name(machine_of(found)),
         "needed libraries": tuple(map(escape, found.needed)),
         "needed versions": tuple(
-            dict.fromkeys(
-                f"{escape(each.library)} {escape(each.name)}" for each in found.needed_versions
+            sorted(
+                {f"{escape(each.library)} {escape(each.name)}" for each in found.needed_versions},
+                key=_by_numbers,
             )
         ),
         "defined versions": tuple(map(escape, found.versions)),
