@@ -19,8 +19,6 @@ path = "read.me"
 source = "read.me"
 """
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -256,7 +257,7 @@ class Stage:
             return [f"raised {error!r}"]
         if len(calls.calls) <= fault.number:
             return [f"the call was not reached: {calls.calls[-3:]} {result.status} {result.stderr}"]
-        if _descriptors() != opened:
+        if _stay_open(opened):
             found.append("a file is still open")
         found += self._problems(fault, calls, result)
         digest = _digest(result.files)
@@ -338,6 +339,16 @@ def is_temporary(name: str) -> bool:
 
 def without_temporary(files: Files) -> Files:
     return {name: data for name, data in files.items() if not is_temporary(name)}
+
+
+def _stay_open(before: set[str]) -> bool:
+    """Return whether files stay open; threads whose downloads are aborted close theirs soon."""
+    deadline = time.monotonic() + 5
+    while _descriptors() - before:
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def _descriptors() -> set[str]:

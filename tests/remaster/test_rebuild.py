@@ -121,7 +121,6 @@ def carried_files(path: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.slow
 def test_image_carries_recipe_lock_and_digests(folder: Path) -> None:
     path, _image = make(folder)
     files = carried_files(path)
@@ -146,7 +145,6 @@ def test_image_carries_recipe_lock_and_digests(folder: Path) -> None:
     assert document["outputs"]["effort"] == "fast"
 
 
-@pytest.mark.slow
 def test_image_carries_nothing_by_default(folder: Path) -> None:
     write_recipe(folder, recipe=RECIPE.replace("embed = true", ""))
     path, _image = make(folder)
@@ -167,7 +165,6 @@ def everything(path: Path) -> Iterator[bytes]:
                 yield bytes(node.content)
 
 
-@pytest.mark.slow
 def test_image_has_no_secret_and_nothing_of_the_builder(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,7 +185,6 @@ def test_image_has_no_secret_and_nothing_of_the_builder(
     assert document["environment"] == ["BERTA_PASSWORD"]
 
 
-@pytest.mark.slow
 def test_rebuilt_image_is_the_same_with_inputs_under_other_names(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -203,7 +199,6 @@ def test_rebuilt_image_is_the_same_with_inputs_under_other_names(
     assert done.inputs["inputs/site"] == inputs / "1"
 
 
-@pytest.mark.slow
 def test_secrets_are_named_and_then_taken_from_a_recipe(folder: Path) -> None:
     write_recipe(folder, ACCOUNTS)
     environment = {"BERTA_PASSWORD": "planted-berta"}
@@ -220,7 +215,6 @@ def test_secrets_are_named_and_then_taken_from_a_recipe(folder: Path) -> None:
     assert done.verdict is Verdict.SAME
 
 
-@pytest.mark.slow
 def test_missing_and_changed_inputs_are_named(folder: Path) -> None:
     path, _image = make(folder)
     (folder / "site" / "etc" / "motd").write_bytes(b"changed\n")
@@ -234,7 +228,6 @@ def test_missing_and_changed_inputs_are_named(folder: Path) -> None:
     assert len(again(path, None).missing) == 5
 
 
-@pytest.mark.slow
 def test_times_of_local_inputs_do_not_matter(folder: Path) -> None:
     path, _image = make(folder)
     for each in ("base.iso", "site/etc/motd", "hello.txt", "more.tar"):
@@ -242,7 +235,6 @@ def test_times_of_local_inputs_do_not_matter(folder: Path) -> None:
     assert again(path, folder).verdict is Verdict.SAME
 
 
-@pytest.mark.slow
 def test_changed_image_is_different_with_its_first_difference(folder: Path) -> None:
     path, _image = make(folder)
     iso = bytearray(path.read_bytes())
@@ -256,7 +248,6 @@ def test_changed_image_is_different_with_its_first_difference(folder: Path) -> N
     )
 
 
-@pytest.mark.slow
 def test_truncated_image_differs_in_its_size(folder: Path) -> None:
     path, _image = make(folder)
     size_bytes = path.stat().st_size
@@ -276,7 +267,6 @@ def test_folder_with_a_carried_recipe_is_refused(tmp_path: Path) -> None:
         again(tmp_path, None)
 
 
-@pytest.mark.slow
 def test_changed_file_in_the_core_is_the_first_difference(folder: Path) -> None:
     path, image = make(folder)
     write_recipe(folder, '[[file]]\npath = "etc/motd"\ntext = "evil"\n')
@@ -296,7 +286,6 @@ def _with_core(image: Image, other: Tree) -> Tree:
     return tree
 
 
-@pytest.mark.slow
 def test_image_of_another_release_that_differs_is_undecided(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,7 +304,6 @@ def test_image_of_another_release_that_differs_is_undecided(
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", ["raw", "qcow2"])
 def test_rebuilt_disk_is_the_same(form: str, folder: Path) -> None:
     recipe = RECIPE.replace("[output]", f'[disk]\nformat = "{form}"\nfree = "1K"\n[output]')
@@ -325,7 +313,6 @@ def test_rebuilt_disk_is_the_same(form: str, folder: Path) -> None:
     assert again(path, folder).verdict is Verdict.SAME
 
 
-@pytest.mark.slow
 def test_rebuilt_sample_is_the_same(tmp_path: Path) -> None:
     changes = bundle_changes(Request(embed=True, iso_version="2"))
     outputs = Outputs(folder=tmp_path, effort=Effort.FAST)
@@ -333,7 +320,6 @@ def test_rebuilt_sample_is_the_same(tmp_path: Path) -> None:
     assert again(image.files[0].path, None).verdict is Verdict.SAME
 
 
-@pytest.mark.slow
 def test_rebuilt_image_of_a_bundle_is_the_same(tmp_path: Path) -> None:
     from purekernel import load_bundle  # noqa: PLC0415  # beside its one use
 
@@ -348,7 +334,6 @@ def test_rebuilt_image_of_a_bundle_is_the_same(tmp_path: Path) -> None:
     assert again(path, tmp_path / "in").verdict is Verdict.SAME
 
 
-@pytest.mark.slow
 def test_recipe_of_the_base_is_dropped_with_a_note(folder: Path) -> None:
     path, _image = make(folder)
     path.rename(folder / "base.iso")
@@ -367,7 +352,6 @@ def test_outputs_that_cannot_carry_a_recipe_are_refused(folder: Path) -> None:
     )
 
 
-@pytest.mark.slow
 def test_passes_of_a_program_are_refused(folder: Path) -> None:
     recipe: Recipe = join_request(Request(recipe=folder / "purekernel.toml"), {})
     recipe = evolve(recipe, passes=(("change nothing", lambda tree: tree),))
@@ -427,7 +411,6 @@ def test_damaged_digests_are_refused(document: object) -> None:
     )
 
 
-@pytest.mark.slow
 def test_damaged_recipe_is_an_error_that_names_it(folder: Path) -> None:
     path, _image = make(folder)
     iso = path.read_bytes()

@@ -159,7 +159,6 @@ def components(sbom: Any) -> dict[str, Any]:
     return {each["bom-ref"]: each for each in sbom["components"]}
 
 
-@pytest.mark.slow
 def test_bill_passes_the_schema_of_cyclonedx(here: Path) -> None:
     validation = pytest.importorskip("cyclonedx.validation.json")
     schema = pytest.importorskip("cyclonedx.schema")
@@ -169,7 +168,6 @@ def test_bill_passes_the_schema_of_cyclonedx(here: Path) -> None:
     assert validator.validate_str(text.replace('"SHA-256"', '"none"')) is not None
 
 
-@pytest.mark.slow
 def test_bill_names_every_source_with_purl_digest_and_licence(here: Path, sbom: Any) -> None:
     found = components(sbom)
     assert set(found) == {
@@ -189,14 +187,12 @@ def test_bill_names_every_source_with_purl_digest_and_licence(here: Path, sbom: 
     assert "purl" not in found["overlay site"]
 
 
-@pytest.mark.slow
 def test_bill_has_the_graph_of_dependencies(sbom: Any) -> None:
     graph = {each["ref"]: each.get("dependsOn", []) for each in sbom["dependencies"]}
     assert graph["extension bash.tcz"] == ["extension readline.tcz"]
     assert graph["image"] == sorted(components(sbom))
 
 
-@pytest.mark.slow
 def test_bill_and_provenance_do_not_depend_on_the_folder_or_the_run(here: Path) -> None:
     first, second = make(here), make(here, "again")
     for name in ("test-1.0.cdx.json", "test-1.0.provenance.json"):
@@ -204,7 +200,6 @@ def test_bill_and_provenance_do_not_depend_on_the_folder_or_the_run(here: Path) 
         assert here.name.encode() not in (first / name).read_bytes()
 
 
-@pytest.mark.slow
 def test_serial_number_changes_with_the_content(here: Path, sbom: Any) -> None:
     (here / "tcz" / "readline.tcz.info").write_bytes(build_info({"Version": "9"}))
     other = read(make(here, "again") / "test-1.0.cdx.json")
@@ -212,7 +207,6 @@ def test_serial_number_changes_with_the_content(here: Path, sbom: Any) -> None:
     assert other["serialNumber"] != sbom["serialNumber"]
 
 
-@pytest.mark.slow
 def test_provenance_passes_the_schema_and_has_every_output_and_input(here: Path) -> None:
     out = make(here)
     statement = read(out / "test-1.0.provenance.json")
@@ -239,7 +233,6 @@ def test_provenance_passes_the_schema_and_has_every_output_and_input(here: Path)
     assert "lshw_02.16-1_i386.deb" in materials
 
 
-@pytest.mark.slow
 def test_checksum_file_has_both(here: Path) -> None:
     lines = (make(here) / "SHA256SUMS").read_text().splitlines()
     names = [line.split("  ")[1] for line in lines]

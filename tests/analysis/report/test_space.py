@@ -13,7 +13,6 @@ from purekernel.analysis.report.space import measure
 from tests.analysis.report.images import Page, write_iso
 
 
-@pytest.mark.slow
 def test_smallest_files_of_a_large_image_are_one_entry_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
