@@ -473,6 +473,28 @@ def test_menu_of_systemd_boot_is_compared_by_entry() -> None:
     assert lines_of(compare_trees(tree_of(files), tree_of(changed)))[-1] == "    entry a: + x"
 
 
+def test_menus_that_share_a_file_are_compared_in_the_order_of_their_paths() -> None:
+    entry = b"label a\nkernel /%b\n"
+    paths = (
+        "boot/extlinux/extlinux.conf",
+        "boot/syslinux/syslinux.cfg",
+        "extlinux/extlinux.conf",
+        "syslinux/syslinux.cfg",
+    )
+    # Each has one entry of the shared file's name more than the one before it; the last one holds
+    # for all of the same name.
+    menus = {
+        path: entry % b"k" * (place + 1) + b"include /boot/more.cfg\n"
+        for place, path in enumerate(paths)
+    }
+    old, new = (tree_of({**menus, "boot/more.cfg": entry % kernel}) for kernel in (b"x", b"y"))
+    names = [["a", *(f"a ({each})" for each in range(2, 3 + place))] for place in range(4)]
+    assert lines_of(compare_trees(old, new)) == [
+        "changed  boot/more.cfg: content, +0 bytes",
+        *(f"    entry {name}: - kernel: /x, + kernel: /y" for menu in names for name in menu),
+    ]
+
+
 @pytest.mark.slow
 def test_el_torito_entries_and_volume_fields_are_facts() -> None:
     tree = tree_of({"boot/a": b"1" * 2048, "boot/b": b"2" * 2048})

@@ -356,7 +356,7 @@ class _Comparer:
             self.faults.append(error)
             return changes
         facts: dict[bytes, tuple[FactChange, ...]] = {}
-        for path in olds.keys() & news.keys():
+        for path in sorted(olds.keys() & news.keys()):
             old, new = menu_facts(olds[path]), menu_facts(news[path])
             for file in dict.fromkeys((*old, *new)):
                 differing = compare_facts(old.get(file, {}), new.get(file, {}))
