@@ -192,7 +192,9 @@ sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 def test_concurrent_builds_give_the_same_bytes(site: Path, expected: bytes, tmp_path: Path) -> None:
     cache, out = tmp_path / "cache", tmp_path / "out"
     done = purekernel("4", out, *command(site, cache, out), cwd=tmp_path, script=SIDE_BY_SIDE)
-    assert (done.returncode, done.stderr) == (0, 4 * SAMPLE_FINDINGS)
+    # Lines of processes that write at the same time come in any order.
+    assert done.returncode == 0
+    assert sorted(done.stderr.splitlines(keepends=True)) == sorted(4 * FINDINGS)
     for number in range(4):
         assert (out / str(number) / "core.gz").read_bytes() == expected
     assert all(is_whole(path) for path in entries(cache))
