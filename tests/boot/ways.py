@@ -331,6 +331,9 @@ def boot_cell(cell: Cell, folder: Path, *, accelerator: str = "tcg") -> bytes:
         command = make_command(image, machine, RunHost.here(), initrd=initrd)
     except ProgramError:
         skip_or_fail("what QEMU needs for this cell is not installed", program=True)
+    if image.is_64_bit and machine.processor == "i386":
+        # Firmware of 32 bits on a processor of 64: QEMU's i386 cannot run such a kernel.
+        command[0] = command[0].replace("qemu-system-i386", "qemu-system-x86_64")
     return watch(command, log=folder / "serial", until=LINE.encode())
 
 
